@@ -1,0 +1,199 @@
+"""What the gate needs from outside itself, as Protocols: the seams where tests put their fakes."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass
+from typing import Protocol
+
+from shared.model import Allow, Asked, Deny, Headers, Inbound, Kind, Lifetimes, Membership, Principal, Reply, Route
+from shared.problem import Problem
+
+
+class Clock(Protocol):
+    """Time: the wall for claims and records, the monotonic one for every lifetime."""
+
+    def time(self) -> float:
+        """Return seconds since 1970."""
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+
+
+class Authenticator(Protocol):
+    """Says who is calling, from headers alone."""
+
+    async def authenticate(self, headers: Headers) -> Principal:
+        """Return the verified caller; raise problem.Unauthenticated, or problem.Undecidable (keys unavailable)."""
+
+
+class Memberships(Protocol):
+    """Answers which of a route's groups a principal is in."""
+
+    def known(self, principal: Principal, groups: frozenset[str], lifetimes: Lifetimes) -> Membership:
+        """Return what young claims and unexpired answers tell, without asking anybody."""
+
+    async def ask(self, principal: Principal, groups: frozenset[str], lifetimes: Lifetimes) -> Membership:
+        """Return `known` after asking the directory for what it leaves open; raise problem.Undecidable."""
+
+    def graced(self, principal: Principal, groups: frozenset[str], lifetimes: Lifetimes) -> Membership:
+        """Return `known`, widened by answers that are past their age but within `outage_grace` (source GRACE)."""
+
+
+class Directory(Protocol):
+    """Microsoft Graph's membership question."""
+
+    async def check_member_groups(self, kind: Kind, oid: str, groups: frozenset[str]) -> frozenset[str] | None:
+        """Return those of `groups` that hold the principal, None when it does not exist; raise problem.Undecidable."""
+
+
+class Tokens(Protocol):
+    """Tokens of the gate's own identity."""
+
+    async def token(self, scope: str) -> str:
+        """Return a bearer token for `scope`; raise problem.Undecidable (credential-unavailable)."""
+
+    def drop(self, scope: str) -> None:
+        """Forget the token of `scope`, so that the next request asks anew."""
+
+
+class Answer(Protocol):
+    """An answer that a Transport got: status and headers now, the body as it is read."""
+
+    @property
+    def status(self) -> int:
+        """Return the HTTP status."""
+
+    @property
+    def headers(self) -> Mapping[str, str]:
+        """Return the headers, looked up without regard to case; the first value of a repeated one."""
+
+    async def read(self, limit: int) -> bytes:
+        """Return the whole body; raise TransportFault("too-large") beyond `limit` bytes, and close the connection."""
+
+    def chunks(self) -> AsyncIterator[bytes]:
+        """Yield the body as it comes; raise TransportFault when it is cut short or the deadline passes."""
+
+    def close(self) -> None:
+        """Give the connection back when the body was read to its end, else close it (threat T15). Idempotent."""
+
+
+class TransportFault(Exception):  # noqa: N818 - a fault of the wire, caught and named by each caller
+    """Nothing usable came over the wire. `what`: unreachable, timeout, truncated, protocol, too-large."""
+
+    def __init__(self, what: str, *, sent: bool) -> None:
+        super().__init__(what)
+        self.what = what
+        self.sent = sent
+        """Whether any byte of the request may have left; False only where no connection was made."""
+
+
+class Transport(Protocol):
+    """The one way out over HTTP: no redirects, proxies, .netrc, cookies or decompression, ever (T17 to T19)."""
+
+    async def send(
+        self, method: str, url: str, *, headers: Mapping[str, str], body: bytes | None, deadline: float
+    ) -> Answer:
+        """Return the answer once its headers are here; `deadline` is on the monotonic clock, body included.
+
+        A refused connection is tried once more, since nothing was sent; nothing else is. Raise TransportFault.
+        """
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """An allowed request, with all that may fail before the first byte upstream already done."""
+
+    route: Route
+    asked: Asked
+    request_id: str
+    body: bytes | None
+    headers: Mapping[str, str]
+    """Every header that goes upstream: made by the gate, never copied."""
+    method: str
+    url: str
+    deadline: float
+    """On the monotonic clock."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Forwarded:
+    """The model's answer in the gate's words: what goes to the caller, and what the audit says of it."""
+
+    reply: Reply
+    upstream_status: int
+
+
+class Backend(Protocol):
+    """One kind of model service."""
+
+    def read(self, inbound: Inbound) -> Asked:
+        """Parse what is asked; raise problem.AskedWrongly for what can never be right."""
+
+    async def prepare(self, route: Route, asked: Asked, inbound: Inbound, *, request_id: str) -> Call:
+        """Check how it is asked, read the body, take a place and a token; raise problem.Problem."""
+
+    async def send(self, call: Call) -> Forwarded:
+        """Send the call; raise problem.UpstreamFault. The place is given back when the reply's body ends."""
+
+    def release(self, call: Call) -> None:
+        """Give back the place of a prepared call that is never sent."""
+
+
+class Recorder(Protocol):
+    """The audit trail, as the gate uses it."""
+
+    @property
+    def outlives_invocation(self) -> bool:
+        """Say whether an outcome that is known only after the invocation's end can be recorded."""
+
+    async def decided(
+        self,
+        *,
+        request_id: str,
+        decision: Allow | Deny | Problem,
+        principal: Principal | None = None,
+        asked: Asked | None = None,
+    ) -> None:
+        """Record a decision before anything goes upstream; raise problem.Undecidable (audit-unavailable)."""
+
+    async def completed(
+        self,
+        *,
+        request_id: str,
+        outcome: str,
+        status: int,
+        upstream_status: int | None = None,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+        first_byte_ms: float | None = None,
+        duration_ms: float,
+    ) -> None:
+        """Record how an allowed call ended. Never raises."""
+
+
+class AuditSink(Protocol):
+    """Where audit lines go."""
+
+    @property
+    def required(self) -> bool:
+        """Say whether a line that cannot be written refuses the request."""
+
+    @property
+    def outlives_invocation(self) -> bool:
+        """Say whether a line written after the invocation ended still arrives."""
+
+    async def write(self, line: bytes) -> None:
+        """Store one line (with its line feed) durably; raise OSError or TimeoutError when it is not stored."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fault:
+    """One configuration fault: where it is, and what to do about it."""
+
+    place: str
+    """The setting's name, or table and key in the policy, such as `endpoints.fraud.timeout`."""
+    message: str
+
+    def __str__(self) -> str:
+        return f"{self.place}: {self.message}"

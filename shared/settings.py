@@ -1,0 +1,189 @@
+"""The settings, and the only reader of the environment (docs/settings.md has the table)."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Final, Literal
+from urllib.parse import urlsplit
+
+from shared.ids import guid
+from shared.ports import Fault
+
+ROOT: Final = Path(__file__).resolve().parent.parent
+"""The folder of function_app.py: a relative policy path starts here, since the worker changes its folder."""
+
+DEFAULT_AUTHORITY: Final = "https://login.microsoftonline.com"
+DEFAULT_GRAPH: Final = "https://graph.microsoft.com"
+_IN_AZURE: Final = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "WEBSITE_POD_NAME", "CONTAINER_APP_NAME")
+
+IdentityMode = Literal["easyauth", "token", "both"]
+CredentialMode = Literal["managed-identity", "developer"]
+HttpMode = Literal["classic", "stream"]
+
+
+def is_loopback(host: str) -> bool:
+    """Say whether `host` is 127.0.0.0/8, ::1 or `localhost` (ruling "Loopback")."""
+    if host == "localhost":
+        return True
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return False
+    return address.is_loopback
+
+
+def is_loopback_url(url: str) -> bool:
+    """Say whether `url` points at this machine."""
+    return is_loopback(urlsplit(url).hostname or "")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settings:
+    """What the environment says, checked; `faults` is not empty when the gate must refuse everything."""
+
+    policy_path: Path
+    tenant_id: str
+    identity: IdentityMode
+    audiences: frozenset[str]
+    authority: str
+    graph_url: str
+    credential: CredentialMode
+    http: HttpMode
+    audit: str
+    """`log` or `file:PATH`."""
+    allow_http: bool
+    client_id: str | None
+    instance: str
+    """The platform's name for this instance, for audit records; `local` outside Azure."""
+    platform_auth_enabled: Callable[[], bool]
+    """Whether App Service Authentication is on *now*: asked anew for each request (threat S01)."""
+    faults: tuple[Fault, ...] = ()
+
+    @classmethod
+    def from_env(cls, env: Mapping[str, str] | None = None) -> Settings:
+        """Read `env` (the process's environment by default). Never raises: what is wrong stands in `faults`."""
+        reader = _Reader(os.environ if env is None else env)
+        in_azure = any(reader.text(name) for name in _IN_AZURE)
+        allow_http = reader.flag("GROUPGATE_ALLOW_HTTP")
+        if in_azure and allow_http:
+            reader.fault("GROUPGATE_ALLOW_HTTP", "is for loopback addresses on a laptop; remove it in Azure")
+        identity: IdentityMode = reader.choice("GROUPGATE_IDENTITY", "easyauth", "token", "both")
+        credential: CredentialMode = reader.choice("GROUPGATE_CREDENTIAL", "managed-identity", "developer")
+        if in_azure and credential == "developer":
+            reader.fault("GROUPGATE_CREDENTIAL", "developer credentials are refused in Azure; use managed-identity")
+        http: HttpMode = reader.choice("GROUPGATE_HTTP", "classic", "stream")
+        audiences = frozenset(part.strip() for part in reader.text("GROUPGATE_AUDIENCE").split(",") if part.strip())
+        if identity != "easyauth" and not audiences:
+            reader.fault("GROUPGATE_AUDIENCE", f"is required with GROUPGATE_IDENTITY={identity}: the audiences of your API")
+        reader.unbuilt()
+        return cls(
+            policy_path=reader.policy_path(),
+            tenant_id=reader.id("GROUPGATE_TENANT_ID", required=True) or "",
+            identity=identity,
+            audiences=audiences,
+            authority=reader.url("GROUPGATE_AUTHORITY", DEFAULT_AUTHORITY, allow_http=allow_http),
+            graph_url=reader.url("GROUPGATE_GRAPH_URL", DEFAULT_GRAPH, allow_http=allow_http),
+            credential=credential,
+            http=http,
+            audit=reader.audit(in_azure=in_azure),
+            allow_http=allow_http,
+            client_id=reader.id("AZURE_CLIENT_ID", required=False),
+            instance=next(filter(None, map(reader.text, _IN_AZURE)), "local"),
+            platform_auth_enabled=lambda: reader.text("WEBSITE_AUTH_ENABLED").lower() == "true",
+            faults=tuple(reader.faults),
+        )
+
+
+class _Reader:
+    """Reads single settings and collects what is wrong with them; an empty value is an unset one."""
+
+    def __init__(self, env: Mapping[str, str]) -> None:
+        self._env = env
+        self.faults: list[Fault] = []
+
+    def fault(self, name: str, message: str) -> None:
+        self.faults.append(Fault(place=name, message=message))
+
+    def text(self, name: str) -> str:
+        return self._env.get(name, "").strip()
+
+    def flag(self, name: str) -> bool:
+        value = self.text(name).lower()
+        if value not in ("", "true", "false"):
+            self.fault(name, "must be true or false")
+        return value == "true"
+
+    def choice[T: str](self, name: str, default: T, *others: T) -> T:
+        value = self.text(name)
+        for option in (default, *others):
+            if value == option:
+                return option
+        if value:
+            self.fault(name, f"must be one of: {', '.join((default, *others))}")
+        return default
+
+    def id(self, name: str, *, required: bool) -> str | None:
+        value = self.text(name)
+        if not value:
+            if required:
+                self.fault(name, "is required: the id of your Entra tenant")
+            return None
+        canonical = guid(value)
+        if canonical is None:
+            self.fault(name, "must be an id such as 6f1b2c3d-0000-4000-8000-000000000001")
+        return canonical
+
+    def url(self, name: str, default: str, *, allow_http: bool) -> str:
+        value = self.text(name) or default
+        wrong = base_url_fault(value, allow_http=allow_http)
+        if wrong:
+            self.fault(name, wrong)
+        return value.rstrip("/")
+
+    def policy_path(self) -> Path:
+        value = self.text("GROUPGATE_POLICY") or "policy.toml"
+        if "://" in value:
+            self.fault("GROUPGATE_POLICY", "a policy at a URL is not built yet; give a file")
+        return ROOT / value
+
+    def audit(self, *, in_azure: bool) -> str:
+        value = self.text("GROUPGATE_AUDIT") or "log"
+        if value == "log":
+            return value
+        if not value.startswith("file:") or value == "file:":
+            self.fault("GROUPGATE_AUDIT", "must be log or file:PATH")
+        elif in_azure:
+            self.fault("GROUPGATE_AUDIT", "a file does not outlive the instance in Azure; use log")
+        return value
+
+    def unbuilt(self) -> None:
+        """Refuse settings of parts that are not built, rather than let them silently do nothing."""
+        jobs = self.text("GROUPGATE_JOBS").lower()
+        if jobs not in ("", "off"):
+            self.fault("GROUPGATE_JOBS", "batch endpoints are not built yet; leave it off")
+        if self.text("GROUPGATE_REDIS_URL"):
+            self.fault("GROUPGATE_REDIS_URL", "limits are not built yet; leave it empty")
+
+
+def base_url_fault(url: str, *, allow_http: bool) -> str | None:
+    """Return what is wrong with a base URL, None when it is https (or http to loopback where that is allowed)."""
+    if not url.isascii() or any(c <= " " or c in '\\"<>^`{|}\x7f' for c in url):
+        return "must be a plain https URL"
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        return "must be a plain https URL"
+    if parts.username is not None or parts.password is not None or parts.query or parts.fragment or "?" in url or "#" in url:
+        return "must have no user name, query or fragment"
+    if parts.scheme == "https" and host:
+        return None
+    if parts.scheme == "http" and host:
+        if allow_http and is_loopback(host):
+            return None
+        return "must be https (http is for loopback addresses with GROUPGATE_ALLOW_HTTP=true)"
+    return "must be an https URL"
