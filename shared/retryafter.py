@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import re
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 from typing import Final
 
@@ -34,7 +35,9 @@ def parse(value: str | None, *, now: float, cap: int = MAX) -> int | None:
 
 def _from_date(text: str, *, now: float, cap: int) -> int | None:
     try:
-        left = parsedate_to_datetime(text).timestamp() - now
+        date = parsedate_to_datetime(text)
+        # Without a zone it is UTC, as every HTTP date is; the machine's own zone has no say.
+        left = (date if date.tzinfo else date.replace(tzinfo=UTC)).timestamp() - now
     except (ValueError, TypeError, OverflowError, IndexError):
         # The standard library's parser is lenient and refuses impossible dates in each of these ways.
         return None
