@@ -6,7 +6,19 @@ from collections.abc import AsyncIterator, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
-from shared.model import Allow, Asked, Deny, Headers, Inbound, Kind, Lifetimes, Membership, Principal, Reply, Route
+from shared.model import (
+    Allow,
+    Asked,
+    Deny,
+    Headers,
+    Inbound,
+    Kind,
+    Lifetimes,
+    Membership,
+    Principal,
+    Reply,
+    Route,
+)
 from shared.problem import Problem
 
 
@@ -43,7 +55,9 @@ class Memberships(Protocol):
 class Directory(Protocol):
     """Microsoft Graph's membership question."""
 
-    async def check_member_groups(self, kind: Kind, oid: str, groups: frozenset[str]) -> frozenset[str] | None:
+    async def check_member_groups(
+        self, kind: Kind, oid: str, groups: frozenset[str]
+    ) -> frozenset[str] | None:
         """Return those of `groups` that hold the principal, None when it does not exist; raise problem.Undecidable."""
 
 
@@ -78,7 +92,7 @@ class Answer(Protocol):
         """Give the connection back when the body was read to its end, else close it (threat T15). Idempotent."""
 
 
-class TransportFault(Exception):  # noqa: N818 - a fault of the wire, caught and named by each caller
+class TransportFault(Exception):
     """Nothing usable came over the wire. `what`: unreachable, timeout, truncated, protocol, too-large."""
 
     def __init__(self, what: str, *, sent: bool) -> None:

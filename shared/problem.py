@@ -75,34 +75,72 @@ TABLE: Final[Mapping[Slug, Row]] = MappingProxyType(
     {
         Slug.AUTHENTICATION_REQUIRED: Row(401, "Sign in first", "No signed-in caller came with the request."),
         Slug.PRINCIPAL_INVALID: Row(
-            401, "The sign-in is not accepted", "The caller's identity is malformed or not of this gate's tenant."
+            401,
+            "The sign-in is not accepted",
+            "The caller's identity is malformed or not of this gate's tenant.",
         ),
         Slug.FORBIDDEN: Row(403, "Not allowed", "You may not call this, or it does not exist."),
-        Slug.INVALID_REQUEST: Row(400, "The request is not valid", "The request cannot be accepted as it stands."),
-        Slug.METHOD_NOT_ALLOWED: Row(405, "Wrong method", "This address does not take that method; see Allow."),
-        Slug.LENGTH_REQUIRED: Row(411, "Length required", "Send a body with its Content-Length; chunked or empty bodies are not taken."),
-        Slug.PAYLOAD_TOO_LARGE: Row(413, "The body is too large", "The body is larger than the policy takes."),
-        Slug.UNSUPPORTED_MEDIA_TYPE: Row(415, "Wrong media type", "Send a Content-Type that the policy takes, with no Content-Encoding."),
-        Slug.RATE_LIMITED: Row(429, "Too many requests", "You have used up what the policy gives you for now."),
+        Slug.INVALID_REQUEST: Row(
+            400, "The request is not valid", "The request cannot be accepted as it stands."
+        ),
+        Slug.METHOD_NOT_ALLOWED: Row(
+            405, "Wrong method", "This address does not take that method; see Allow."
+        ),
+        Slug.LENGTH_REQUIRED: Row(
+            411,
+            "Length required",
+            "Send a body with its Content-Length; chunked or empty bodies are not taken.",
+        ),
+        Slug.PAYLOAD_TOO_LARGE: Row(
+            413, "The body is too large", "The body is larger than the policy takes."
+        ),
+        Slug.UNSUPPORTED_MEDIA_TYPE: Row(
+            415, "Wrong media type", "Send a Content-Type that the policy takes, with no Content-Encoding."
+        ),
+        Slug.RATE_LIMITED: Row(
+            429, "Too many requests", "You have used up what the policy gives you for now."
+        ),
         Slug.OVERLOADED: Row(503, "Too busy", _UNSURE),
         Slug.GATEWAY_MISCONFIGURED: Row(
-            503, "The gate is not configured", "The gate refuses everything until its owner mends its configuration."
+            503,
+            "The gate is not configured",
+            "The gate refuses everything until its owner mends its configuration.",
         ),
         Slug.MEMBERSHIP_UNAVAILABLE: Row(503, "Membership cannot be checked", _UNSURE),
         Slug.VERIFICATION_UNAVAILABLE: Row(503, "The sign-in cannot be verified", _UNSURE),
         Slug.CREDENTIAL_UNAVAILABLE: Row(503, "The gate has no credential", _UNSURE),
         Slug.AUDIT_UNAVAILABLE: Row(503, "The decision cannot be recorded", _UNSURE),
-        Slug.UPSTREAM_UNREACHABLE: Row(502, "The model cannot be reached", "The connection to the model failed."),
-        Slug.UPSTREAM_TIMEOUT: Row(504, "The model took too long", "The model did not answer within the time that the policy gives."),
+        Slug.UPSTREAM_UNREACHABLE: Row(
+            502, "The model cannot be reached", "The connection to the model failed."
+        ),
+        Slug.UPSTREAM_TIMEOUT: Row(
+            504, "The model took too long", "The model did not answer within the time that the policy gives."
+        ),
         Slug.UPSTREAM_RATE_LIMITED: Row(429, "The model is busy", "The model takes no more requests now."),
-        Slug.UPSTREAM_UNAVAILABLE: Row(503, "The model is unavailable", "The model's service is not available now."),
-        Slug.UPSTREAM_AUTH_FAILED: Row(502, "The model refused the gate", "The model does not accept the gate's own identity. Tell the gate's owner."),
-        Slug.UPSTREAM_NOT_FOUND: Row(502, "The model is not there", "The model's service knows no such endpoint or deployment."),
-        Slug.UPSTREAM_REJECTED: Row(400, "The model refused the request", "The model's service did not accept the request."),
-        Slug.UPSTREAM_REDIRECT: Row(502, "The model answered elsewhere", "The model's service answered with a redirect; the gate follows none."),
+        Slug.UPSTREAM_UNAVAILABLE: Row(
+            503, "The model is unavailable", "The model's service is not available now."
+        ),
+        Slug.UPSTREAM_AUTH_FAILED: Row(
+            502,
+            "The model refused the gate",
+            "The model does not accept the gate's own identity. Tell the gate's owner.",
+        ),
+        Slug.UPSTREAM_NOT_FOUND: Row(
+            502, "The model is not there", "The model's service knows no such endpoint or deployment."
+        ),
+        Slug.UPSTREAM_REJECTED: Row(
+            400, "The model refused the request", "The model's service did not accept the request."
+        ),
+        Slug.UPSTREAM_REDIRECT: Row(
+            502,
+            "The model answered elsewhere",
+            "The model's service answered with a redirect; the gate follows none.",
+        ),
         Slug.UPSTREAM_ERROR: Row(502, "The model failed", "The model's service answered with an error."),
         Slug.MODEL_ERROR: Row(424, "The model failed", "The model's code answered with an error."),
-        Slug.INTERNAL_ERROR: Row(500, "The gate failed", "An unexpected error; the gate's owner finds it by the request id."),
+        Slug.INTERNAL_ERROR: Row(
+            500, "The gate failed", "An unexpected error; the gate's owner finds it by the request id."
+        ),
     }
 )
 
@@ -152,11 +190,11 @@ DEFAULT_RETRY_AFTER: Final[Mapping[Slug, float]] = MappingProxyType(
 """Seconds told in Retry-After where nobody gave a better number (threats, section 6)."""
 
 
-class ClientClosed(Exception):  # noqa: N818 - names the event, as the audit outcome does
+class ClientClosed(Exception):
     """The caller went away before the exchange was complete."""
 
 
-class Problem(Exception):  # noqa: N818 - the RFC's own word
+class Problem(Exception):
     """An answer of the gate itself; `retry_after` is in seconds, `headers` are added to the answer."""
 
     def __init__(
@@ -188,7 +226,9 @@ class Unauthenticated(Problem):
 class AskedWrongly(Problem):
     """The request cannot be taken as it stands: 400, 405, 411, 413 or 415; `detail` is fixed text."""
 
-    def __init__(self, slug: Slug, *, detail: str | None = None, headers: tuple[tuple[str, str], ...] = ()) -> None:
+    def __init__(
+        self, slug: Slug, *, detail: str | None = None, headers: tuple[tuple[str, str], ...] = ()
+    ) -> None:
         super().__init__(slug, Reason.INVALID_REQUEST, detail=detail, headers=headers)
 
 
@@ -212,7 +252,9 @@ class UpstreamFault(Problem):
         retry_after: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
     ) -> None:
-        super().__init__(slug, Reason.INVALID_REQUEST, status=status, retry_after=retry_after, headers=headers)
+        super().__init__(
+            slug, Reason.INVALID_REQUEST, status=status, retry_after=retry_after, headers=headers
+        )
         self.outcome: Final = outcome
         self.upstream_status: Final = upstream_status
 

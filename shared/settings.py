@@ -74,11 +74,18 @@ class Settings:
         identity: IdentityMode = reader.choice("GROUPGATE_IDENTITY", "easyauth", "token", "both")
         credential: CredentialMode = reader.choice("GROUPGATE_CREDENTIAL", "managed-identity", "developer")
         if in_azure and credential == "developer":
-            reader.fault("GROUPGATE_CREDENTIAL", "developer credentials are refused in Azure; use managed-identity")
+            reader.fault(
+                "GROUPGATE_CREDENTIAL", "developer credentials are refused in Azure; use managed-identity"
+            )
         http: HttpMode = reader.choice("GROUPGATE_HTTP", "classic", "stream")
-        audiences = frozenset(part.strip() for part in reader.text("GROUPGATE_AUDIENCE").split(",") if part.strip())
+        audiences = frozenset(
+            part.strip() for part in reader.text("GROUPGATE_AUDIENCE").split(",") if part.strip()
+        )
         if identity != "easyauth" and not audiences:
-            reader.fault("GROUPGATE_AUDIENCE", f"is required with GROUPGATE_IDENTITY={identity}: the audiences of your API")
+            reader.fault(
+                "GROUPGATE_AUDIENCE",
+                f"is required with GROUPGATE_IDENTITY={identity}: the audiences of your API",
+            )
         reader.unbuilt()
         return cls(
             policy_path=reader.policy_path(),
@@ -171,19 +178,15 @@ class _Reader:
 
 def base_url_fault(url: str, *, allow_http: bool) -> str | None:
     """Return what is wrong with a base URL, None when it is https (or http to loopback where that is allowed)."""
-    if not url.isascii() or any(c <= " " or c in '\\"<>^`{|}\x7f' for c in url):
-        return "must be a plain https URL"
     try:
         parts = urlsplit(url)
         host, _port = parts.hostname or "", parts.port
     except ValueError:
         return "must be a plain https URL"
-    if parts.username is not None or parts.password is not None or parts.query or parts.fragment or "?" in url or "#" in url:
+    if not host or not url.isascii() or any(c <= " " or c in '\\"<>^`{|}\x7f' for c in url):
+        return "must be a plain https URL"
+    if parts.username is not None or "?" in url or "#" in url:
         return "must have no user name, query or fragment"
-    if parts.scheme == "https" and host:
-        return None
-    if parts.scheme == "http" and host:
-        if allow_http and is_loopback(host):
-            return None
+    if parts.scheme == "http" and not (allow_http and is_loopback(host)):
         return "must be https (http is for loopback addresses with GROUPGATE_ALLOW_HTTP=true)"
-    return "must be an https URL"
+    return None if parts.scheme in ("http", "https") else "must be an https URL"

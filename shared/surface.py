@@ -22,7 +22,9 @@ class Address:
 ADDRESSES: Final[Mapping[str, Address]] = MappingProxyType(
     {
         "score": Address(template="endpoints/{name}/score", methods=("POST",), backend="online"),
-        "swagger": Address(template="endpoints/{name}/swagger.json", methods=("GET", "HEAD"), backend="online"),
+        "swagger": Address(
+            template="endpoints/{name}/swagger.json", methods=("GET", "HEAD"), backend="online"
+        ),
         "me": Address(template="me", methods=("GET", "HEAD")),
         "healthz": Address(template="healthz", methods=("GET", "HEAD")),
         "readyz": Address(template="readyz", methods=("GET", "HEAD")),

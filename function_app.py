@@ -1,0 +1,19 @@
+"""Composition for the Azure Functions host: the gate's addresses on one function app, in one of two ways of hosting."""
+
+import azure.functions as func
+
+from shared.app import build
+from shared.hosting.registration import register
+from shared.settings import Settings
+
+settings = Settings.from_env()
+app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
+"""Anonymous to the host: who may call is the gate's to say, and a host key is no identity (threat E10)."""
+
+if settings.http == "stream":
+    # Importing this is what switches the whole app to streaming, so it happens only here.
+    from shared.hosting.streaming import function_for
+else:
+    from shared.hosting.classic import function_for
+
+register(app, function_for, build(settings).handle)

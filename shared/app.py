@@ -1,0 +1,170 @@
+"""The composition root: everything is wired here, once, at the first request."""
+
+from __future__ import annotations
+
+import logging
+import time
+import uuid
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from shared import problem
+from shared.audit import Audit, make_sink
+from shared.backends.forward import Forwarder
+from shared.backends.online import Online
+from shared.gate import Gate, finish
+from shared.identity.both import Both
+from shared.identity.easyauth import EasyAuth
+from shared.identity.keys import Authority
+from shared.identity.token import TokenVerifier
+from shared.membership.graph import GraphDirectory
+from shared.membership.limiter import Limiter
+from shared.membership.resolver import Resolver
+from shared.model import Inbound, Policy, Reason, Reply
+from shared.outbound.credentials import ManagedIdentityTokens
+from shared.outbound.transport import AiohttpTransport
+from shared.policy.loader import PolicyFaults, load_file
+from shared.ports import Authenticator, Clock
+from shared.problem import Undecidable
+from shared.settings import DEFAULT_GRAPH, ROOT, Settings, is_loopback_url
+
+_log: Final = logging.getLogger("groupgate")
+
+
+class SystemClock:
+    """The machine's clock."""
+
+    def time(self) -> float:
+        """Return seconds since 1970."""
+        return time.time()
+
+    def monotonic(self) -> float:
+        """Return seconds that never go back."""
+        return time.monotonic()
+
+
+def build(settings: Settings) -> App:
+    """Return the app for `settings`. Opens nothing and never raises: what is wrong is told when it is asked."""
+    return App(settings)
+
+
+class App:
+    """The gate, wired at its first request; or, with a configuration fault, the refusal of everything."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings: Final = settings
+        self._gate: Gate | None = None
+        self._wired = False
+
+    async def handle(self, inbound: Inbound) -> Reply:
+        """Answer one request of any route."""
+        if not self._wired:
+            self._wire()
+        if self._gate is None:
+            return _refuse(inbound)
+        return await self._gate.handle(inbound)
+
+    def _wire(self) -> None:
+        # Inside the first invocation: what is logged while importing is dropped by the host.
+        self._wired = True
+        _log.setLevel(logging.INFO)
+        # Both log at INFO for every call, each line a message to the host.
+        for chatty in ("azure", "aiohttp"):
+            logging.getLogger(chatty).setLevel(logging.WARNING)
+        faults = list(self._settings.faults)
+        policy: Policy | None = None
+        try:
+            policy = load_file(self._settings.policy_path, allow_http=self._settings.allow_http)
+        except PolicyFaults as found:
+            faults.extend(found.faults)
+        for fault in faults:
+            _log.error("configuration fault: %s", fault)
+        if policy is not None and not faults:
+            for warning in policy.warnings:
+                _log.warning("policy: %s", warning)
+            _log.info("policy %s with %d endpoints", policy.digest, len(policy.routes))
+            self._gate = wire(self._settings, policy, SystemClock())
+
+
+class Parts:
+    """What the gate and `groupgate explain` are made of; making them opens nothing."""
+
+    def __init__(self, settings: Settings, policy: Policy, clock: Clock) -> None:
+        self.transport: Final = AiohttpTransport(clock)
+        self.tokens: Final = ManagedIdentityTokens(
+            clock, client_id=settings.client_id, developer=settings.credential == "developer"
+        )
+        # A loopback Graph is a stand-in, which stands in for the public one (ruling "Loopback").
+        graph = DEFAULT_GRAPH if is_loopback_url(settings.graph_url) else settings.graph_url
+        self.graph_scope: Final = f"{graph}/.default"
+        directory = GraphDirectory(
+            settings.graph_url,
+            self.graph_scope,
+            transport=self.transport,
+            tokens=self.tokens,
+            clock=clock,
+            limiter=Limiter(clock),
+        )
+        groups = frozenset[str]().union(*(route.groups for route in policy.routes.values()))
+        self.memberships: Final = Resolver(
+            directory, clock, policy_digest=policy.digest, policy_groups=groups
+        )
+        self.authority: Final = Authority(
+            url=settings.authority, tenant=settings.tenant_id, transport=self.transport, clock=clock
+        )
+
+
+def wire(settings: Settings, policy: Policy, clock: Clock) -> Gate:
+    """Return the gate for checked settings and a loaded policy."""
+    parts = Parts(settings, policy, clock)
+    process = uuid.uuid4().hex
+    sink = make_sink(settings.audit, clock, instance=settings.instance, process=process, root=ROOT)
+    if settings.http == "stream" and not sink.outlives_invocation:
+        _log.warning("GROUPGATE_AUDIT=log in stream mode: outcomes of streamed answers are not recorded")
+    return Gate(
+        policy=policy,
+        authenticator=_authenticator(settings, parts.authority, clock),
+        memberships=parts.memberships,
+        backends={"online": Online(Forwarder(parts.transport, parts.tokens, clock), clock)},
+        audit=Audit(sink, clock, policy_digest=policy.digest, instance=settings.instance, process=process),
+        clock=clock,
+        ready=_readiness(settings, policy, parts),
+    )
+
+
+def _authenticator(settings: Settings, authority: Authority, clock: Clock) -> Authenticator:
+    easyauth = EasyAuth(
+        tenant=settings.tenant_id,
+        issuers=authority.issuers,
+        platform_auth_enabled=settings.platform_auth_enabled,
+        clock=clock,
+    )
+    if settings.identity == "easyauth":
+        return easyauth
+    verifier = TokenVerifier(
+        tenant=settings.tenant_id, audiences=settings.audiences, source=authority, clock=clock
+    )
+    return verifier if settings.identity == "token" else Both(easyauth=easyauth, verifier=verifier)
+
+
+def _readiness(settings: Settings, policy: Policy, parts: Parts) -> Callable[[], Awaitable[None]]:
+    scopes = {route.scope for route in policy.routes.values()}
+    if any(route.groups for route in policy.routes.values()):
+        scopes.add(parts.graph_scope)
+
+    async def ready() -> None:
+        """Raise problem.Undecidable unless the gate could serve a request now."""
+        if settings.identity != "token" and not settings.platform_auth_enabled():
+            raise Undecidable(Reason.PLATFORM_AUTH_OFF)
+        for scope in sorted(scopes):
+            await parts.tokens.token(scope)
+
+    return ready
+
+
+def _refuse(inbound: Inbound) -> Reply:
+    request_id = str(uuid.uuid4())
+    if inbound.route == "healthz":
+        return finish(Reply(status=200, headers=()), inbound, request_id)
+    refusal = problem.render(Undecidable(Reason.MISCONFIGURED), request_id=request_id)
+    return finish(refusal, inbound, request_id)

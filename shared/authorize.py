@@ -1,0 +1,47 @@
+"""From a verified caller and a question to a decision: the gate, `GET /me` and `groupgate explain` all decide here."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from shared.model import Asked, Decision, Membership, Policy, Principal, Route
+from shared.policy import engine
+from shared.policy.routing import match
+from shared.ports import Memberships
+from shared.problem import Undecidable
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ruling:
+    """A decision with what it was made from."""
+
+    route: Route | None
+    membership: Membership
+    decision: Decision
+
+
+async def authorize(policy: Policy, memberships: Memberships, principal: Principal, asked: Asked) -> Ruling:
+    """Match, learn the membership that matters, decide.
+
+    Raises problem.Undecidable when the directory is needed and cannot answer, and no grace covers it.
+    """
+    route = match(policy, asked)
+    if route is None:
+        membership = Membership()
+        return Ruling(
+            route=None, membership=membership, decision=engine.decide(None, asked, principal, membership)
+        )
+    known = memberships.known(principal, route.groups, route.lifetimes)
+    unknown = engine.open_questions(route, asked, principal, known)
+    if unknown:
+        try:
+            known = _and(known, await memberships.ask(principal, unknown, route.lifetimes))
+        except Undecidable:
+            known = memberships.graced(principal, route.groups, route.lifetimes)
+            if engine.open_questions(route, asked, principal, known):
+                raise
+    return Ruling(route=route, membership=known, decision=engine.decide(route, asked, principal, known))
+
+
+def _and(known: Membership, learned: Membership) -> Membership:
+    return Membership(facts={**known.facts, **learned.facts}, missing=learned.missing)

@@ -1,0 +1,98 @@
+"""Azure ML online endpoints: `POST …/score` and `GET …/swagger.json` (protocols, section 4)."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from shared.backends import headers as outbound
+from shared.backends.forward import Forwarder
+from shared.model import Asked, Inbound, Route
+from shared.ports import Call, Clock, Forwarded
+from shared.problem import AskedWrongly, Slug
+
+DEPLOYMENT: Final = "azureml-model-deployment"
+BODY_DEADLINE: Final = 30.0
+"""Seconds that a caller has for sending its body (threat D02)."""
+
+
+class Online:
+    """The Backend of online endpoints."""
+
+    def __init__(self, forwarder: Forwarder, clock: Clock) -> None:
+        self._forwarder: Final = forwarder
+        self._clock: Final = clock
+
+    def read(self, inbound: Inbound) -> Asked:
+        """Return what is asked. A repeated deployment header names no deployment that a policy can hold."""
+        return Asked(
+            target="endpoint",
+            name=inbound.params.get("name", ""),
+            operation=inbound.route,
+            deployment=inbound.headers.joined(DEPLOYMENT),
+        )
+
+    async def prepare(self, route: Route, asked: Asked, inbound: Inbound, *, request_id: str) -> Call:
+        """Check how it is asked (411, 413, 415, 400), read the body, then take a place and a token."""
+        deadline = self._clock.monotonic() + route.timeout
+        headers = {"accept": outbound.accept(inbound.headers), "x-request-id": request_id}
+        body: bytes | None = None
+        if asked.operation == "score":
+            headers["content-type"] = _checked(inbound, route)
+            body = await _read(inbound, route.max_body)
+            url = route.url
+        else:
+            url = f"{route.url.rpartition('/')[0]}/swagger.json"
+        if inbound.query:
+            raise AskedWrongly(Slug.INVALID_REQUEST, detail="This address takes no query.")
+        trace = outbound.traceparent(inbound.headers)
+        if trace is not None:
+            headers["traceparent"] = trace
+        if asked.deployment is not None:
+            # Only a value that stands in the policy gets here: decide() has compared it with the rule's list.
+            headers[DEPLOYMENT] = asked.deployment
+        headers["authorization"] = f"Bearer {await self._forwarder.take(route)}"
+        return Call(
+            route=route,
+            asked=asked,
+            request_id=request_id,
+            method="POST" if body is not None else "GET",
+            url=url,
+            headers=headers,
+            body=body,
+            deadline=deadline,
+        )
+
+    async def send(self, call: Call) -> Forwarded:
+        """Send a prepared call; raise problem.UpstreamFault."""
+        return await self._forwarder.send(call)
+
+    def release(self, call: Call) -> None:
+        """Give back the place of a call that is never sent."""
+        self._forwarder.release(call.route)
+
+
+def _checked(inbound: Inbound, route: Route) -> str:
+    """Return the Content-Type to send; raise AskedWrongly for length, size, type or encoding, in this order."""
+    length = inbound.body.length
+    if length == 0 or (length is None and not inbound.body.chunked):
+        raise AskedWrongly(Slug.LENGTH_REQUIRED)
+    if length is not None and length > route.max_body:
+        raise AskedWrongly(Slug.PAYLOAD_TOO_LARGE)
+    encoding = inbound.headers.joined("content-encoding")
+    content_type = outbound.content_type(inbound.headers.joined("content-type"), route.content_types)
+    if content_type is None or (encoding is not None and encoding.strip().lower() != "identity"):
+        raise AskedWrongly(Slug.UNSUPPORTED_MEDIA_TYPE)
+    return content_type
+
+
+async def _read(inbound: Inbound, limit: int) -> bytes:
+    try:
+        async with asyncio.timeout(BODY_DEADLINE):
+            body = await inbound.body.read(limit)
+    except TimeoutError as late:
+        raise AskedWrongly(Slug.INVALID_REQUEST, detail="The body did not arrive in time.") from late
+    if not body:
+        # A chunked body that turns out empty: nothing is ever forwarded as if it were the caller's (threats, fact 3).
+        raise AskedWrongly(Slug.LENGTH_REQUIRED)
+    return body
