@@ -1,0 +1,75 @@
+"""`groupgate check [FILE]`: every fault of the settings and the policy, or a summary of what holds."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator
+from pathlib import Path
+
+from shared.model import Effect, Kind, Policy, Route, Rule
+from shared.policy.loader import PolicyFaults, load_file
+from shared.ports import Fault
+from shared.settings import Settings
+
+FAULTY = 2
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "file",
+        nargs="?",
+        type=Path,
+        metavar="FILE",
+        help="look at this policy alone, whatever the settings are (but for GROUPGATE_ALLOW_HTTP)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print faults, one a line, and return 2; or print a summary and return 0."""
+    settings = Settings.from_env()
+    alone: Path | None = arguments.file
+    faults: list[Fault] = [] if alone is not None else list(settings.faults)
+    path = settings.policy_path if alone is None else alone
+    policy: Policy | None = None
+    if not any(fault.place == "GROUPGATE_POLICY" for fault in faults):
+        place = "GROUPGATE_POLICY" if alone is None else "FILE"
+        try:
+            policy = load_file(path, allow_http=settings.allow_http, place=place)
+        except PolicyFaults as found:
+            faults.extend(found.faults)
+    if policy is None or faults:
+        print(*faults, sep="\n")
+        return FAULTY
+    print(f"{path} is in order: policy {policy.digest}")
+    for route in policy.routes.values():
+        print(*_summary(route, policy), sep="\n")
+    for warning in policy.warnings:
+        print(f"warning: {warning}")
+    return 0
+
+
+def _summary(route: Route, policy: Policy) -> Iterator[str]:
+    yield f"{route.target} {route.name} ({route.kind}) -> {route.url}"
+    # The order that decides: any deny first, then allows as they stand in the file.
+    for rule in sorted(route.rules, key=lambda rule: rule.effect is Effect.ALLOW):
+        yield f"  {rule.effect:5} {rule.id}: {'; '.join(_conditions(rule, policy))}"
+
+
+def _conditions(rule: Rule, policy: Policy) -> Iterator[str]:
+    allow = rule.effect is Effect.ALLOW
+    proofs = (
+        ("groups", sorted(policy.groups[group] for group in rule.groups)),
+        ("principals", sorted(rule.principals)),
+        ("app roles", sorted(rule.app_roles)),
+    )
+    yield " or ".join(f"{name} {', '.join(values)}" for name, values in proofs if values)
+    if rule.groups or rule.app_roles:
+        every = rule.callers.issuperset(Kind)
+        yield f"callers {'of every kind' if every else ', '.join(sorted(rule.callers))}"
+    if rule.clients is not None:
+        yield f"clients {', '.join(sorted(rule.clients))}"
+    if rule.deployments:
+        yield f"deployments {', '.join(sorted(rule.deployments))}"
+    elif allow:
+        yield "no deployment may be named"
