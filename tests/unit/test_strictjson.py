@@ -1,0 +1,155 @@
+"""JSON that two readers cannot read differently."""
+
+from __future__ import annotations
+
+import json
+import time
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from shared.strictjson import StrictJsonError, loads, loads_object
+
+REFUSED = {
+    "a name that comes twice": b'{"a":1,"a":1}',
+    "a name that comes twice, once escaped": b'{"a":1,"\\u0061":2}',
+    "a name that comes twice, far down": b'[{"x":[{"a":1,"b":2,"a":3}]}]',
+    "NaN": b"NaN",
+    "Infinity": b"[Infinity]",
+    "minus Infinity": b'{"a":-Infinity}',
+    "a number that overflows": b"1e400",
+    "a negative number that overflows": b"[-1e999999]",
+    "an integer of too many digits": b"1" + b"0" * 64,
+    "an integer beyond what int takes": b"9" * 10_000,
+    "a byte order mark": b"\xef\xbb\xbf{}",
+    "UTF-16": '{"a":1}'.encode("utf-16"),
+    "UTF-16 without a mark": '{"a":1}'.encode("utf-16-le"),
+    "an overlong encoding": b'"\xc0\x80"',
+    "a surrogate encoded in UTF-8": b'"\xed\xa0\x80"',
+    "the first half of a pair, escaped": b'["\\ud800"]',
+    "the second half of a pair, escaped": b'["\\uDC00"]',
+    "halves in the wrong order": b'"\\udc00\\ud800"',
+    "half a pair as a name": b'{"\\ud800":1}',
+    "trailing data": b"{} {}",
+    "a trailing NUL": b"{}\x00",
+    "a trailing comma": b"[1,]",
+    "a comment": b"[1] // one",
+    "single quotes": b"{'a':1}",
+    "a raw line feed in a string": b'"a\nb"',
+    "a leading zero": b"01",
+    "a plus sign": b"+1",
+    "no digits after the point": b"1.",
+    "an unfinished string": b'"abc',
+    "an unfinished escape": b'"\\',
+    "other white space": b"\x0c{}",
+    "a no-break space": b"\xc2\xa0{}",
+    "nothing": b"",
+    "only white space": b" ",
+}
+
+
+@pytest.mark.parametrize("data", REFUSED.values(), ids=REFUSED.keys())
+def test_it_is_refused(data: bytes) -> None:
+    """S09: what is malformed, or could be read in two ways, is refused with the one error."""
+    with pytest.raises(StrictJsonError):
+        loads(data)
+
+
+@pytest.mark.parametrize(
+    ("data", "value"),
+    [
+        (b' {"a":[1,2.5,-0,true,false,null,"\\u00e9\\/"]} ', {"a": [1, 2.5, 0, True, False, None, "é/"]}),
+        (b'"\\ud83d\\ude00"', "😀"),
+        (b'"\\\\ud800"', "\\ud800"),
+        (b'{"a":{"a":1},"b":{"a":1}}', {"a": {"a": 1}, "b": {"a": 1}}),
+        (b'{"e\xcc\x81":1,"\xc3\xa9":2}', {"e\u0301": 1, "\u00e9": 2}),
+        (b"1" + b"0" * 63, 10**63),
+        (b'"[[[[[[[[[[{{{{{{{{"', "[" * 10 + "{" * 8),
+    ],
+)
+def test_what_is_json_is_taken_as_it_is(data: bytes, value: object) -> None:
+    """Nothing lawful is lost, and keys that differ in normal form only stay two keys."""
+    assert loads(data) == value
+
+
+def test_depth_counts_to_the_limit_and_no_further() -> None:
+    """S09: eight deep is taken, nine is not, brackets in strings do not count."""
+    assert loads(b"[" * 8 + b"]" * 8)
+    for data in (b"[" * 9 + b"]" * 9, b'{"a":' * 9 + b"1" + b"}" * 9, b'[[[[[[[["x\\"]]",[]]]]]]]]'):
+        with pytest.raises(StrictJsonError):
+            loads(data)
+    assert loads(b"[" * 500 + b"]" * 500, max_depth=500)
+
+
+def test_many_shallow_brackets_are_not_deep() -> None:
+    """A wide document is no deep one."""
+    assert loads(b"[" + b"{}," * 10_000 + b'{"]":"[["}]', max_depth=2)
+
+
+def test_no_depth_ends_in_a_recursion_error() -> None:
+    """S09: even with a limit beyond the interpreter's own there is one kind of error."""
+    with pytest.raises(StrictJsonError):
+        loads(b"[" * 1_000_000, max_depth=10_000_000)
+
+
+@pytest.mark.parametrize(
+    "hostile",
+    [
+        b"[" * 1_000_000,
+        b'[[[[[[[[["' + b'\\"' * 500_000,
+        b'[[[[[[[[["' + b"\\" * 999_999,
+        b"[[[[[[[[[" + b'"a' * 500_000,
+        b'{"a":' * 200_000,
+    ],
+)
+def test_a_megabyte_of_malice_costs_little(hostile: bytes) -> None:
+    """S09: nothing takes more than linear time."""
+    began = time.process_time()
+    with pytest.raises(StrictJsonError):
+        loads(hostile)
+    assert time.process_time() - began < 0.5
+
+
+def test_the_error_does_not_carry_the_text() -> None:
+    """What is refused may be a token: it must not reach a log by way of the error."""
+    with pytest.raises(StrictJsonError) as caught:
+        loads(b'{"secret-marker": }')
+    assert "secret-marker" not in repr(caught.value)
+    assert caught.value.__cause__ is None
+
+
+@pytest.mark.parametrize("data", [b"[]", b'"a"', b"1", b"null"])
+def test_an_object_is_wanted(data: bytes) -> None:
+    """loads_object takes no other value."""
+    with pytest.raises(StrictJsonError):
+        loads_object(data)
+
+
+@given(st.binary(max_size=200))
+def test_any_bytes_give_a_value_or_the_one_error(data: bytes) -> None:
+    """Total: whatever comes, nothing else is raised."""
+    try:
+        loads(data)
+    except StrictJsonError:
+        return
+
+
+_values = st.recursive(
+    st.none()
+    | st.booleans()
+    | st.integers(-(10**60), 10**60)
+    | st.floats(allow_nan=False, allow_infinity=False)
+    | st.text(alphabet=st.characters(codec="utf-8")),
+    lambda inner: (
+        st.lists(inner, max_size=4)
+        | st.dictionaries(st.text(alphabet=st.characters(codec="utf-8")), inner, max_size=4)
+    ),
+    max_leaves=20,
+)
+
+
+@given(_values, st.booleans())
+def test_what_json_writes_is_read_back(value: object, ascii_only: bool) -> None:
+    """Round trip, escaped or not."""
+    assert loads(json.dumps(value, ensure_ascii=ascii_only).encode(), max_depth=100) == value
