@@ -6,27 +6,27 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from shared import problem
 from shared.audit import Audit, make_sink
 from shared.backends.forward import Forwarder
 from shared.backends.online import Online
 from shared.gate import Gate, finish
-from shared.identity.both import Both
 from shared.identity.easyauth import EasyAuth
-from shared.identity.keys import Authority
-from shared.identity.token import TokenVerifier
+from shared.identity.issuers import PUBLIC_AUTHORITY, fixed, public_issuers
 from shared.membership.graph import GraphDirectory
 from shared.membership.limiter import Limiter
 from shared.membership.resolver import Resolver
 from shared.model import Inbound, Policy, Reason, Reply
-from shared.outbound.credentials import ManagedIdentityTokens
 from shared.outbound.transport import AiohttpTransport
 from shared.policy.loader import PolicyFaults, load_file
-from shared.ports import Authenticator, Clock
+from shared.ports import Authenticator, Clock, Transport
 from shared.problem import Undecidable
 from shared.settings import DEFAULT_GRAPH, ROOT, Settings, is_loopback_url
+
+if TYPE_CHECKING:
+    from shared.identity.keys import Authority
 
 _log: Final = logging.getLogger("groupgate")
 
@@ -90,6 +90,10 @@ class Parts:
     """What the gate and `groupgate explain` are made of; making them opens nothing."""
 
     def __init__(self, settings: Settings, policy: Policy, clock: Clock) -> None:
+        # Here and not above: importing azure-identity opens a socket (urllib3 looks for IPv6), and importing the app
+        # opens nothing. Nor inside the first token's deadline.
+        from shared.outbound.credentials import ManagedIdentityTokens  # noqa: PLC0415
+
         self.transport: Final = AiohttpTransport(clock)
         self.tokens: Final = ManagedIdentityTokens(
             clock, client_id=settings.client_id, developer=settings.credential == "developer"
@@ -109,8 +113,11 @@ class Parts:
         self.memberships: Final = Resolver(
             directory, clock, policy_digest=policy.digest, policy_groups=groups
         )
-        self.authority: Final = Authority(
-            url=settings.authority, tenant=settings.tenant_id, transport=self.transport, clock=clock
+        public = settings.authority == PUBLIC_AUTHORITY and settings.identity == "easyauth"
+        self.authority: Final = None if public else _authority(settings, self.transport, clock)
+        """Who publishes the tenant's issuers and keys; None where nothing of it is needed."""
+        self.issuers: Final = (
+            fixed(public_issuers(settings.tenant_id)) if self.authority is None else self.authority.issuers
         )
 
 
@@ -123,7 +130,7 @@ def wire(settings: Settings, policy: Policy, clock: Clock) -> Gate:
         _log.warning("GROUPGATE_AUDIT=log in stream mode: outcomes of streamed answers are not recorded")
     return Gate(
         policy=policy,
-        authenticator=_authenticator(settings, parts.authority, clock),
+        authenticator=_authenticator(settings, parts, clock),
         memberships=parts.memberships,
         backends={"online": Online(Forwarder(parts.transport, parts.tokens, clock), clock)},
         audit=Audit(sink, clock, policy_digest=policy.digest, instance=settings.instance, process=process),
@@ -132,17 +139,27 @@ def wire(settings: Settings, policy: Policy, clock: Clock) -> Gate:
     )
 
 
-def _authenticator(settings: Settings, authority: Authority, clock: Clock) -> Authenticator:
+def _authority(settings: Settings, transport: Transport, clock: Clock) -> Authority:
+    # Imported only where keys are needed: cryptography is dear at a cold start.
+    from shared.identity.keys import Authority  # noqa: PLC0415
+
+    return Authority(url=settings.authority, tenant=settings.tenant_id, transport=transport, clock=clock)
+
+
+def _authenticator(settings: Settings, parts: Parts, clock: Clock) -> Authenticator:
     easyauth = EasyAuth(
         tenant=settings.tenant_id,
-        issuers=authority.issuers,
+        issuers=parts.issuers,
         platform_auth_enabled=settings.platform_auth_enabled,
         clock=clock,
     )
-    if settings.identity == "easyauth":
+    if settings.identity == "easyauth" or parts.authority is None:
         return easyauth
+    from shared.identity.both import Both  # noqa: PLC0415 - as above
+    from shared.identity.token import TokenVerifier  # noqa: PLC0415
+
     verifier = TokenVerifier(
-        tenant=settings.tenant_id, audiences=settings.audiences, source=authority, clock=clock
+        tenant=settings.tenant_id, audiences=settings.audiences, source=parts.authority, clock=clock
     )
     return verifier if settings.identity == "token" else Both(easyauth=easyauth, verifier=verifier)
 

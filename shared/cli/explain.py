@@ -127,7 +127,7 @@ async def _principal(settings: Settings, parts: Parts, given: _Given) -> Princip
         return Principal(tenant=settings.tenant_id, oid=given.user, kind=Kind.USER)
     if given.provider != PROVIDER:
         raise Unauthenticated(Reason.PROVIDER_MISMATCH)
-    return principal_of(given.claims, tenant=settings.tenant_id, issuers=await parts.authority.issuers())
+    return principal_of(given.claims, tenant=settings.tenant_id, issuers=await parts.issuers())
 
 
 def _given(file: Path | None, user: str | None) -> _Given:

@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Final
+from typing import Final
+
+from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
 
 from shared.outbound.tokens import KeptTokens
-
-if TYPE_CHECKING:
-    from azure.identity.aio import DefaultAzureCredential, ManagedIdentityCredential
-
-    from shared.ports import Clock
+from shared.ports import Clock
 
 REQUEST_TIMEOUT: Final = 3.0
 """Seconds that a request waits for a managed identity's token (threats, 5.2)."""
@@ -25,7 +23,7 @@ class ManagedIdentityTokens(KeptTokens):
     """
 
     def __init__(self, clock: Clock, *, client_id: str | None, developer: bool) -> None:
-        """Take `client_id` of a user-assigned identity, None for the system-assigned one. Opens and imports nothing."""
+        """Take `client_id` of a user-assigned identity, None for the system-assigned one. Opens nothing."""
         super().__init__(clock, self._request, timeout=DEVELOPER_TIMEOUT if developer else REQUEST_TIMEOUT)
         self._client_id: Final = client_id
         self._developer: Final = developer
@@ -36,13 +34,8 @@ class ManagedIdentityTokens(KeptTokens):
         return granted.token, granted.expires_on
 
     def _credential(self) -> ManagedIdentityCredential | DefaultAzureCredential:
-        # Imported at the first use: it costs a tenth of a second that a cold start need not pay before it answers.
         if self._developer:
-            from azure.identity.aio import DefaultAzureCredential  # noqa: PLC0415 - see above
-
             return DefaultAzureCredential(use_env_settings=False)
-        from azure.identity.aio import ManagedIdentityCredential  # noqa: PLC0415 - see above
-
         # One retry, soon, and no proxy out of the environment (threat T18); the timeouts are backstops of the overall one.
         return ManagedIdentityCredential(
             client_id=self._client_id,

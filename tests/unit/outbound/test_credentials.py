@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
-import sys
 import time
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field
@@ -174,13 +172,3 @@ async def test_proxies_of_the_environment_do_nothing(
             monkeypatch.delenv(name, raising=False)
         await managed().token(ML)
         assert proxy.connections == 0
-
-
-def test_constructing_imports_no_azure_identity() -> None:
-    """A cold start pays for azure-identity only when a token is wanted."""
-    code = (
-        "import sys; from shared.outbound.credentials import ManagedIdentityTokens as M; "
-        "M(None, client_id=None, developer=False); M(None, client_id=None, developer=True); "
-        "sys.exit('azure.identity' in sys.modules)"
-    )
-    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
