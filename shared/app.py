@@ -15,6 +15,7 @@ from shared.backends.online import Online
 from shared.gate import Gate, finish
 from shared.identity.easyauth import EasyAuth
 from shared.identity.issuers import PUBLIC_AUTHORITY, fixed, public_issuers
+from shared.loopback import is_loopback_url
 from shared.membership.graph import GraphDirectory
 from shared.membership.limiter import Limiter
 from shared.membership.resolver import Resolver
@@ -23,7 +24,7 @@ from shared.outbound.transport import AiohttpTransport
 from shared.policy.loader import PolicyFaults, load_file
 from shared.ports import Authenticator, Clock, Transport
 from shared.problem import Undecidable
-from shared.settings import DEFAULT_GRAPH, ROOT, Settings, is_loopback_url
+from shared.settings import DEFAULT_GRAPH, ROOT, Settings
 
 if TYPE_CHECKING:
     from shared.identity.keys import Authority

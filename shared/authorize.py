@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from shared.model import Asked, Decision, Membership, Policy, Principal, Route
+from shared.model import Asked, Decision, Deny, Membership, Policy, Principal, Reason, Route
 from shared.policy import engine
 from shared.policy.routing import match
 from shared.ports import Memberships
@@ -40,7 +40,11 @@ async def authorize(policy: Policy, memberships: Memberships, principal: Princip
             known = memberships.graced(principal, route.groups, route.lifetimes)
             if engine.open_questions(route, asked, principal, known):
                 raise
-    return Ruling(route=route, membership=known, decision=engine.decide(route, asked, principal, known))
+    decision = engine.decide(route, asked, principal, known)
+    if isinstance(decision, Deny) and decision.reason is Reason.GRAPH_UNAVAILABLE:
+        # The directory answered and left open what was asked: that is no "no".
+        raise Undecidable(decision.reason)
+    return Ruling(route=route, membership=known, decision=decision)
 
 
 def _and(known: Membership, learned: Membership) -> Membership:

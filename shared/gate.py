@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
@@ -30,6 +31,8 @@ from shared.problem import AskedWrongly, ClientClosed, Problem, Slug, UpstreamFa
 from shared.surface import ADDRESSES, Address
 
 _log: Final = logging.getLogger("groupgate")
+CLIENT_CLOSED: Final = 499
+"""Nobody is left to read it; it stands in records only (threats, section 6)."""
 _HELPFUL: Final = frozenset({Reason.NOT_MEMBER, Reason.DEPLOYMENT_NOT_ALLOWED})
 
 
@@ -79,7 +82,7 @@ class Gate:
         except Problem as fault:
             reply = problem.render(fault, request_id=request_id)
         except ClientClosed:
-            reply = Reply(status=499, headers=())  # nobody is left to read it
+            reply = Reply(status=CLIENT_CLOSED, headers=())
         except Exception as bug:  # noqa: BLE001
             # The last line: what nobody foresaw is an error without data, and never an allow (threat E05).
             _log.error("internal error %s in request %s", type(bug).__name__, request_id)
@@ -103,6 +106,9 @@ class Gate:
             admitted = await self._admit(address, backend, inbound, trail)
         except Problem as fault:
             await self._record(trail, fault)
+            raise
+        except ClientClosed:
+            await self._record(trail, AskedWrongly(Slug.INVALID_REQUEST))
             raise
         decision = admitted if isinstance(admitted, Deny) else admitted[0]
         try:
@@ -164,8 +170,12 @@ class Gate:
             trail.status, trail.upstream_status = fault.status, fault.upstream_status
             await self._complete(trail, fault.outcome)
             raise
-        except BaseException:
+        except asyncio.CancelledError:
+            trail.status = CLIENT_CLOSED
             await self._complete(trail, "client-closed")
+            raise
+        except BaseException:
+            await self._complete(trail, "unknown")
             raise
         trail.bytes_out = len(body)
         await self._complete(trail, _outcome(trail))
@@ -199,6 +209,7 @@ class _Relay(AsyncIterator[bytes]):
         self._source: Final = source
         self._trail: Final = trail
         self._complete: Final = complete
+        self._open = True
         self._outcome = "client-closed"
         """What it is until the body ends by itself."""
 
@@ -214,13 +225,20 @@ class _Relay(AsyncIterator[bytes]):
         except UpstreamFault as fault:
             self._outcome = fault.outcome
             raise
+        except Exception:
+            self._outcome = "unknown"
+            raise
         self._trail.bytes_out += len(chunk)
         return chunk
 
     async def aclose(self) -> None:
         """Let go of the source and record how it ended."""
-        await aclose(self._source)
-        await self._complete(self._trail, self._outcome)
+        if self._open:
+            self._open = False
+            try:
+                await aclose(self._source)
+            finally:
+                await self._complete(self._trail, self._outcome)
 
 
 async def _whole(body: AsyncIterator[bytes]) -> bytes:

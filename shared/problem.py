@@ -287,4 +287,4 @@ def render(problem: Problem, *, request_id: str) -> Reply:
 
 def retry_after_seconds(seconds: float) -> int:
     """Return whole seconds for Retry-After, rounded up, within [0, MAX_RETRY_AFTER]."""
-    return max(0, min(MAX_RETRY_AFTER, math.ceil(seconds)))
+    return math.ceil(max(0, min(MAX_RETRY_AFTER, seconds)))  # bounded first: infinity has no ceiling

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
 
 from shared.ids import guid
+from shared.loopback import is_loopback
 from shared.ports import Fault
 
 ROOT: Final = Path(__file__).resolve().parent.parent
@@ -23,22 +23,6 @@ _IN_AZURE: Final = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "WEBSITE_POD_NAM
 IdentityMode = Literal["easyauth", "token", "both"]
 CredentialMode = Literal["managed-identity", "developer"]
 HttpMode = Literal["classic", "stream"]
-
-
-def is_loopback(host: str) -> bool:
-    """Say whether `host` is 127.0.0.0/8, ::1 or `localhost` (ruling "Loopback")."""
-    if host == "localhost":
-        return True
-    try:
-        address = ip_address(host)
-    except ValueError:
-        return False
-    return address.is_loopback
-
-
-def is_loopback_url(url: str) -> bool:
-    """Say whether `url` points at this machine."""
-    return is_loopback(urlsplit(url).hostname or "")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

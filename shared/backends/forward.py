@@ -152,8 +152,10 @@ class _Body(AsyncIterator[bytes]):
     async def aclose(self) -> None:
         if self._open:
             self._open = False
-            self._answer.close()
-            self._forwarder.release(self._route)
+            try:
+                self._answer.close()
+            finally:
+                self._forwarder.release(self._route)
 
 
 def _content_type(answer: Answer) -> tuple[tuple[str, str], ...]:
@@ -166,7 +168,7 @@ async def _json(answer: Answer) -> bytes | None:
     try:
         body = await answer.read(MAX_ERROR_BODY)
         msgspec.json.decode(body)
-    except (TransportFault, msgspec.DecodeError, RecursionError):
+    except (TransportFault, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return None
     return body
 

@@ -11,7 +11,7 @@ from typing import Any, Final
 from azurefunctions.extensions.http.fastapi import Request
 from fastapi import Response
 
-from shared.gate import aclose
+from shared.gate import CLIENT_CLOSED, aclose
 from shared.hosting.registration import Function, Handle, declared_length
 from shared.model import Headers, Inbound, Reply
 from shared.problem import AskedWrongly, ClientClosed, Slug
@@ -55,17 +55,18 @@ class StreamedAnswer(Response):
         super().__init__(status_code=reply.status)
         self._reply: Final = reply
 
-    async def __call__(self, _scope: Any, receive: Receive, send: Send) -> None:
+    async def __call__(self, scope: Any, receive: Receive, send: Send) -> None:
         """Send the reply; stop, and let go of the model's answer, as soon as the caller has gone."""
         body = self._reply.body
         raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in self._reply.headers]
         if isinstance(body, bytes):
-            raw.append((b"content-length", str(len(body)).encode()))
+            if scope["method"] != "HEAD":  # there it would have to be the length that GET has (RFC 9110, 8.6)
+                raw.append((b"content-length", str(len(body)).encode()))
             await send({"type": "http.response.start", "status": self._reply.status, "headers": raw})
             await send({"type": "http.response.body", "body": body})
             return
-        await send({"type": "http.response.start", "status": self._reply.status, "headers": raw})
-        relay = asyncio.ensure_future(_relay(body, send))
+        start: Message = {"type": "http.response.start", "status": self._reply.status, "headers": raw}
+        relay = asyncio.ensure_future(_relay(start, body, send))
         gone = asyncio.ensure_future(_gone(receive))
         try:
             await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
@@ -79,7 +80,8 @@ class StreamedAnswer(Response):
             await aclose(body)
 
 
-async def _relay(body: AsyncIterator[bytes], send: Send) -> None:
+async def _relay(start: Message, body: AsyncIterator[bytes], send: Send) -> None:
+    await send(start)
     async for chunk in body:
         await send({"type": "http.response.body", "body": chunk, "more_body": True})
     await send({"type": "http.response.body", "body": b""})
@@ -104,7 +106,7 @@ def function_for(route: str, handle: Handle) -> Function:
             method=req.method,
             route=route,
             params=req.path_params,
-            query=req.url.query,
+            query=req.scope["query_string"].decode("latin-1"),
             headers=headers,
             body=body,
             streams=True,
@@ -127,9 +129,18 @@ async def _while_there(handling: Awaitable[Reply], body: StreamedBody, receive: 
         await asyncio.wait({task, gone}, return_when=asyncio.FIRST_COMPLETED)
         if task.done():
             return task.result()
-        task.cancel()
-        await asyncio.wait({task})
-        return Reply(status=499, headers=())
+    except asyncio.CancelledError:
+        await _abandon(task)
+        raise
     finally:
         gone.cancel()
-        task.cancel()
+    await _abandon(task)
+    return Reply(status=CLIENT_CLOSED, headers=())
+
+
+async def _abandon(task: asyncio.Future[Reply]) -> None:
+    """Cancel the handling; if it ended all the same, let go of its answer."""
+    task.cancel()
+    await asyncio.wait({task})
+    if not task.cancelled() and task.exception() is None:
+        await aclose(task.result().body)

@@ -1,0 +1,247 @@
+"""What is recorded of a decision and of its outcome (design, ruling "Audit record"): the only maker of audit lines."""
+
+from __future__ import annotations
+
+import json
+import logging
+from datetime import UTC, datetime
+from functools import lru_cache
+from typing import Final, Literal
+
+import msgspec
+
+from shared.model import Allow, Asked, Deny, Principal, Reason
+from shared.ports import AuditSink, Clock
+from shared.problem import Problem, Undecidable
+
+MAX_VALUE: Final = 256
+"""Bytes of UTF-8 that a single value may have in a record; what is longer is cut (threat T23)."""
+
+_LOGGER: Final = logging.getLogger("groupgate")
+
+_FAST: Final = msgspec.json.Encoder()
+# ensure_ascii escapes every C0 and C1 control, DEL and all bidirectional marks along with everything else beyond ASCII.
+_THOROUGH: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
+
+
+class Membership(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """What a decision rests on: where the fact came from, and its age in seconds."""
+
+    source: str
+    age_s: float
+
+
+class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The fields of a decision, but for `seq` and `previous`, which the sink adds."""
+
+    event: Literal["decision"] = "decision"
+    time: str
+    request_id: str | None
+    instance: str
+    process: str
+    tenant: str | None
+    principal: str | None
+    kind: str | None
+    client: str | None
+    route: str | None
+    operation: str | None
+    deployment: str | None
+    decision: str
+    reason: str
+    rule: str | None
+    membership: Membership | None
+    policy: str
+
+
+class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """The fields of an outcome, but for `seq` and `previous`; null is what was never known."""
+
+    event: Literal["outcome"] = "outcome"
+    time: str
+    request_id: str | None
+    instance: str
+    process: str
+    outcome: str
+    status: int | None = None
+    upstream_status: int | None = None
+    bytes_in: int | None = None
+    bytes_out: int | None = None
+    first_byte_ms: float | None = None
+    duration_ms: float | None = None
+
+
+_ERRORS: Final = frozenset(
+    {
+        Reason.GRAPH_UNAVAILABLE,
+        Reason.GRAPH_FORBIDDEN,
+        Reason.KEYS_UNAVAILABLE,
+        Reason.CREDENTIAL_UNAVAILABLE,
+        Reason.AUDIT_UNAVAILABLE,
+        Reason.MISCONFIGURED,
+        Reason.INVALID_REQUEST,
+        Reason.RATE_LIMITED,
+        Reason.OVERLOADED,
+    }
+)
+"""Reasons that are no judgement on the caller: nothing was decided, or it was asked wrongly."""
+
+
+def clean(value: str | None) -> str | None:
+    """Return `value` fit for a record: at most MAX_VALUE bytes, and no unpaired surrogate."""
+    if value is None or (len(value) <= MAX_VALUE and value.isascii()):
+        return value
+    return value.encode("utf-8", "replace")[:MAX_VALUE].decode("utf-8", "ignore")
+
+
+def encode(record: msgspec.Struct) -> bytes:
+    """Return `record` as one line of printable ASCII, with its line feed."""
+    line = _FAST.encode(record)
+    # It escapes C0, quotes and backslashes. "<" goes too, so that a record stays text in whatever page shows it.
+    if not line.isascii() or b"\x7f" in line or b"<" in line:
+        line = _THOROUGH.encode(msgspec.json.decode(line)).replace("<", "\\u003c").encode("ascii")
+    return line + b"\n"
+
+
+def timestamp(seconds: float) -> str:
+    """Return `seconds` since 1970 in RFC 3339, UTC, with milliseconds."""
+    whole, millis = divmod(int(seconds * 1000), 1000)
+    return f"{_to_the_second(whole)}.{millis:03d}Z"
+
+
+@lru_cache(maxsize=4)
+def _to_the_second(seconds: int) -> str:
+    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
+
+
+def unknown_outcome(request_id: str, *, time: float, instance: str, process: str) -> bytes:
+    """Return the outcome record of a call whose process died before it could write one (threat R01)."""
+    return encode(
+        OutcomeRecord(
+            time=timestamp(time),
+            request_id=clean(request_id),
+            instance=instance,
+            process=process,
+            outcome="unknown",
+        )
+    )
+
+
+class Audit:
+    """Builds the records and hands them to a sink; the sink numbers and chains them as it writes."""
+
+    def __init__(
+        self, sink: AuditSink, clock: Clock, *, policy_digest: str, instance: str, process: str
+    ) -> None:
+        self._sink: Final = sink
+        self._clock: Final = clock
+        self._policy: Final = policy_digest
+        self._instance: Final = instance
+        self._process: Final = process
+        self._failing = False
+        self.dropped = 0
+        """Records that the sink did not take within its deadline, since the start."""
+
+    @property
+    def outlives_invocation(self) -> bool:
+        """Say whether an outcome that is known only after the invocation's end can be recorded (design 2)."""
+        return self._sink.outlives_invocation
+
+    async def decided(
+        self,
+        *,
+        request_id: str,
+        decision: Allow | Deny | Problem,
+        principal: Principal | None = None,
+        asked: Asked | None = None,
+    ) -> None:
+        """Record a decision, or the problem that stood in its place; return when the sink has it.
+
+        Raise problem.Undecidable (audit-unavailable) when a required sink does not take it.
+        """
+        proof = None if isinstance(decision, Problem) else decision.proof
+        line = encode(
+            DecisionRecord(
+                time=timestamp(self._clock.time()),
+                request_id=clean(request_id),
+                instance=self._instance,
+                process=self._process,
+                tenant=None if principal is None else clean(principal.tenant),
+                principal=None if principal is None else clean(principal.oid),
+                kind=None if principal is None else principal.kind,
+                client=None if principal is None else clean(principal.client),
+                route=None if asked is None else clean(f"{asked.target}:{asked.name}"),
+                operation=None if asked is None else clean(asked.operation),
+                deployment=None if asked is None else clean(asked.deployment),
+                decision=_word(decision),
+                reason=decision.reason,
+                rule=None if isinstance(decision, Problem) else decision.rule,
+                membership=None
+                if proof is None
+                else Membership(source=proof.source, age_s=round(proof.age, 3)),
+                policy=self._policy,
+            )
+        )
+        if not await self._stored(line) and self._sink.required:
+            raise Undecidable(Reason.AUDIT_UNAVAILABLE)
+
+    async def completed(
+        self,
+        *,
+        request_id: str,
+        outcome: str,
+        status: int,
+        upstream_status: int | None = None,
+        bytes_in: int = 0,
+        bytes_out: int = 0,
+        first_byte_ms: float | None = None,
+        duration_ms: float,
+    ) -> None:
+        """Record how an allowed call ended. Never raises: a missing outcome is told by the log, and by the next start."""
+        line = encode(
+            OutcomeRecord(
+                time=timestamp(self._clock.time()),
+                request_id=clean(request_id),
+                instance=self._instance,
+                process=self._process,
+                outcome=outcome,
+                status=status,
+                upstream_status=upstream_status,
+                bytes_in=bytes_in,
+                bytes_out=bytes_out,
+                first_byte_ms=None if first_byte_ms is None else round(first_byte_ms, 3),
+                duration_ms=round(duration_ms, 3),
+            )
+        )
+        await self._stored(line)
+
+    async def _stored(self, line: bytes) -> bool:
+        try:
+            await self._sink.write(line)
+        except Exception as exc:  # noqa: BLE001 - whatever a sink raises, the record is not stored; callers act on that
+            self.dropped += 1
+            if not self._failing:
+                self._failing = True
+                # The kind of error alone: its text could quote the record.
+                _LOGGER.error("audit sink does not take records: %s", _kind(exc))  # noqa: TRY400 - its trace quotes too
+            return False
+        if self._failing:
+            self._failing = False
+            _LOGGER.warning(
+                "audit sink takes records again; %d were not stored since the start", self.dropped
+            )
+        return True
+
+
+def _word(decision: Allow | Deny | Problem) -> str:
+    match decision:
+        case Allow():
+            return "allow"
+        case Deny():
+            return "deny"
+        case Problem():
+            return "error" if decision.reason in _ERRORS else "deny"
+
+
+def _kind(exc: Exception) -> str:
+    number = exc.errno if isinstance(exc, OSError) else None
+    return type(exc).__name__ if number is None else f"{type(exc).__name__} ({number})"

@@ -1,0 +1,1 @@
+"""The policy: read strictly from its file, matched and decided purely."""

@@ -1,0 +1,145 @@
+"""What single texts of a policy must look like. Each check returns what is wrong, None for nothing. Pure."""
+
+from __future__ import annotations
+
+import json
+import re
+import uuid
+from collections.abc import Callable
+from typing import Final
+
+from shared.ids import guid
+
+Check = Callable[[str], str | None]
+
+NAME: Final = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
+_NAME: Final = re.compile(NAME)
+_AMOUNT: Final = re.compile(r"(0|[1-9][0-9]{0,8})([A-Za-z]+)")
+_SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
+_BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024}
+_CONTENT_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}")
+_SCOPE: Final = re.compile(r"(https|api)://[A-Za-z0-9._~:/-]{1,200}/\.default")
+_APP_ROLE: Final = re.compile(r"[!-~]{1,120}")
+_MOST_SHOWN: Final = 60
+
+
+def show(text: str) -> str:
+    """Return `text` quoted, short and free of control characters, as messages and places need it."""
+    return json.dumps(text if len(text) <= _MOST_SHOWN else text[:_MOST_SHOWN] + "…", ensure_ascii=True)
+
+
+def name(text: str) -> str | None:
+    """Check the name of an endpoint, a rule or a deployment."""
+    if _NAME.fullmatch(text):
+        return None
+    return "must be 1 to 64 letters, digits, dots, dashes or underscores, beginning with a letter or a digit"
+
+
+def object_id(text: str) -> str | None:
+    """Check the id of a group, principal or client: a GUID in its canonical form, lower case with dashes."""
+    if guid(text) == text:
+        return None
+    try:
+        canonical = str(uuid.UUID(text)) if text.isascii() else None
+    except ValueError:
+        canonical = None
+    if canonical:
+        return f"must be written {canonical} (lower case, with dashes, nothing around it)"
+    if not text.strip():
+        return "is blank; give an id such as 6f1b2c3d-0000-4000-8000-000000000001"
+    return "is no id; ids decide, not names: give one such as 6f1b2c3d-0000-4000-8000-000000000001"
+
+
+def label(text: str) -> str | None:
+    """Check a name for people (a group's): one short line of printable text."""
+    return _one_line(text, most=100)
+
+
+def help_text(text: str) -> str | None:
+    """Check what a refused colleague is told: one line of printable text."""
+    return _one_line(text, most=300)
+
+
+def app_role(text: str) -> str | None:
+    """Check the value of an app role, which is compared as it stands."""
+    if not _APP_ROLE.fullmatch(text):
+        return "must be the value of an app role: 1 to 120 printable ASCII characters without spaces"
+    if "*" in text:
+        return "has a wildcard; app roles are compared as they stand: list each one"
+    return None
+
+
+def content_type(text: str) -> str | None:
+    """Check a media type without parameters."""
+    if _CONTENT_TYPE.fullmatch(text):
+        return None
+    return "must be a media type in lower case without parameters or wildcards, such as application/json"
+
+
+def scope(text: str) -> str | None:
+    """Check the scope of the token for the model's service."""
+    if _SCOPE.fullmatch(text):
+        return None
+    return "must be the scope of an Entra resource, such as https://ml.azure.com/.default"
+
+
+def endpoint_kind(text: str) -> str | None:
+    """Check the kind of an endpoint."""
+    if text == "online":
+        return None
+    return 'is not built yet; use "online"' if text == "batch" else 'must be "online"'
+
+
+def seconds(text: str) -> float:
+    """Return a duration such as `15m` in seconds; raise ValueError."""
+    return _amount(text, _SECONDS)
+
+
+def size(text: str) -> int:
+    """Return a size such as `4MiB` in bytes; raise ValueError."""
+    return int(_amount(text, _BYTES))
+
+
+def duration(*, least: str | None = None, most: str | None = None) -> Check:
+    """Return a check for durations from `least` to `most`, both included; without `least`, anything above zero."""
+
+    def check(text: str) -> str | None:
+        try:
+            value = seconds(text)
+        except ValueError:
+            return "must be a duration: a whole number and ms, s, m, h or d, such as 15m"
+        if least is None and value == 0:
+            return "must be longer than zero"
+        if least is not None and value < seconds(least):
+            return f"must be at least {least}"
+        return f"must be at most {most}" if most is not None and value > seconds(most) else None
+
+    return check
+
+
+def bounded_size(*, least: str, most: str) -> Check:
+    """Return a check for sizes from `least` to `most`, both included."""
+
+    def check(text: str) -> str | None:
+        try:
+            value = size(text)
+        except ValueError:
+            return "must be a size: a whole number and B, KiB or MiB, such as 4MiB"
+        return None if size(least) <= value <= size(most) else f"must be from {least} to {most}"
+
+    return check
+
+
+def _amount(text: str, units: dict[str, float] | dict[str, int]) -> float:
+    found = _AMOUNT.fullmatch(text)
+    if found is None or found[2] not in units:
+        raise ValueError(text)
+    return int(found[1]) * units[found[2]]
+
+
+def _one_line(text: str, *, most: int) -> str | None:
+    if not text.strip():
+        return "is blank"
+    if len(text) > most or not text.isprintable() or text != text.strip():
+        return f"must be one line of printable text, at most {most} characters, no space at either end"
+    return None

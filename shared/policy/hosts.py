@@ -1,0 +1,102 @@
+"""Which upstream addresses a policy may name (threat T01): the address is a constant of the policy, and a plain one."""
+
+from __future__ import annotations
+
+import re
+from ipaddress import IPv4Address, IPv6Address, ip_address
+from typing import Final
+from urllib.parse import SplitResult, urlsplit
+
+from shared.loopback import is_loopback
+from shared.policy.checks import show
+
+INFERENCE: Final = (".inference.ml.azure.com", ".inference.ml.azure.us", ".inference.ml.azure.cn")
+"""Managed online endpoints in the public cloud, in US Government and in China (How to use a custom DNS server)."""
+
+_LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
+_HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
+_ODD_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
+"""What resolvers read as an IPv4 address in an unusual notation (WHATWG URL, "ends in a number")."""
+_PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~:@!$&'()*+,;=-][A-Za-z0-9._~:@!$&'()*+,;=-]*)+")
+_MOST: Final = 1024
+_MOST_NAME: Final = 253
+
+
+def host_fault(host: str) -> str | None:
+    """Return what is wrong with an entry of `[hosts] allow`: an exact host name or address, without a port."""
+    address = _address(host)
+    if address is None:
+        return _name_fault(host)
+    if address.is_unspecified or address.is_multicast or address.is_link_local:
+        return "is no address of a model"
+    return None if str(address) == host else f"must be written {address}"
+
+
+def _name_fault(host: str) -> str | None:
+    if "*" in host:
+        return "has a wildcard; name each host in full"
+    if not host.isascii():
+        return "must be ASCII; write an international name in its xn-- form"
+    if any(mark in host for mark in "/:@"):
+        return "must be a host name alone: no scheme, port, user or path"
+    if len(host) > _MOST_NAME or not _HOST.fullmatch(host.lower()) or _ODD_NUMBER.fullmatch(host.lower()):
+        return "is no host name, such as models.contoso.com"
+    return None if host == host.lower() else f"must be written in lower case: {host.lower()}"
+
+
+def url_fault(url: str, *, allow_http: bool, allowed: frozenset[str]) -> str | None:
+    """Return what is wrong with the scoring URL of an online endpoint; `allowed` is `[hosts] allow`."""
+    if len(url) > _MOST or not url.isascii() or any(c <= " " or c in '\\"<>^`{|}%\x7f' for c in url):
+        return "must be a plain URL: ASCII, no spaces, backslashes or percent signs"
+    try:
+        parts = urlsplit(url)
+        host, port = parts.hostname or "", parts.port
+    except ValueError:
+        return "is no URL; copy the endpoint's scoring URI"
+    return (
+        _shape_fault(url, parts, host, port)
+        or _place_fault(host, port, allowed)
+        or _scheme_fault(parts.scheme, host, allow_http=allow_http)
+    )
+
+
+def _shape_fault(url: str, parts: SplitResult, host: str, port: int | None) -> str | None:
+    """Say where the URL is not what it says: it must be scheme, host, port and path, put together again unchanged."""
+    shown = f"[{host}]" if ":" in host else host
+    plain = f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}{parts.path}"
+    if parts.scheme not in ("https", "http") or not host:
+        return "must be the endpoint's scoring URI, beginning with https://"
+    if "@" in parts.netloc or "?" in url or "#" in url:
+        return "must have no user name, password, query or fragment"
+    if url != plain or port == 0:
+        return f"must be written plainly: {plain}"
+    wrong = host_fault(host)
+    if wrong is not None:
+        return f"names the host {show(host)}, which {wrong}"
+    if _PATH.fullmatch(parts.path):
+        return None
+    return "needs the path of the scoring URI, usually /score: plain segments, no dots in front, no slash at the end"
+
+
+def _place_fault(host: str, port: int | None, allowed: frozenset[str]) -> str | None:
+    if host in allowed:
+        return None
+    if host.endswith(INFERENCE):
+        return None if port is None else "must leave out the port: Azure's endpoints listen on 443"
+    known = ", ".join(f"*{suffix}" for suffix in INFERENCE)
+    return f"names the host {show(host)}, which is no Azure inference host ({known}) and not in [hosts] allow"
+
+
+def _scheme_fault(scheme: str, host: str, *, allow_http: bool) -> str | None:
+    if scheme == "https":
+        return None
+    if not is_loopback(host):
+        return "must be https"
+    return None if allow_http else "must be https (http to loopback needs GROUPGATE_ALLOW_HTTP=true)"
+
+
+def _address(host: str) -> IPv4Address | IPv6Address | None:
+    try:
+        return ip_address(host)
+    except ValueError:
+        return None

@@ -1,0 +1,46 @@
+"""The JSON Schema for editors says what the loader says."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from shared.policy import document
+
+COMMITTED = Path(__file__).resolve().parents[3] / "docs" / "policy.schema.json"
+
+
+def test_the_committed_schema_is_the_one_that_the_types_make() -> None:
+    """docs/policy.schema.json is in step; write it anew with `python -m shared.policy.document > docs/policy.schema.json`."""
+    assert COMMITTED.read_bytes() == document.schema()
+
+
+def _tables() -> dict[str, Any]:
+    tables: dict[str, Any] = json.loads(document.schema())["$defs"]
+    return tables
+
+
+@pytest.mark.parametrize("name", ["Document", "EndpointTable", "RuleTable", "DefaultsTable", "HostsTable"])
+def test_every_table_is_closed_and_every_key_explained(name: str) -> None:
+    """Editors mark unknown keys, and tell what each known one is for."""
+    table = _tables()[name]
+    assert table["additionalProperties"] is False
+    unexplained = [
+        key for key, value in table["properties"].items() if not {"description", "$ref"} & value.keys()
+    ]
+    assert unexplained == []
+
+
+def test_what_the_loader_requires_the_schema_requires() -> None:
+    """A rule needs id and effect, an endpoint kind, url and rules, the file version and endpoints."""
+    required = {name: set(table["required"]) for name, table in _tables().items()}
+    assert required == {
+        "Document": {"version", "endpoints"},
+        "EndpointTable": {"kind", "url", "rules"},
+        "RuleTable": {"id", "effect"},
+        "DefaultsTable": set(),
+        "HostsTable": {"allow"},
+    }
