@@ -28,6 +28,7 @@ class _Seen(msgspec.Struct, frozen=True):
     process: str
     seq: int
     decision: str | None = None
+    policy: str | None = None
 
 
 _DECODER: Final = msgspec.json.Decoder(_Seen)
@@ -36,10 +37,10 @@ _DECODER: Final = msgspec.json.Decoder(_Seen)
 class ChainedFile:
     """Appends sealed lines to `path`; opens it at the first append, and again when it was rotated or removed.
 
-    `unknown` makes the outcome record for a request id that an older process left without one.
+    `unknown` makes the outcome record for a request id, decided by a policy, that an older process left without one.
     """
 
-    def __init__(self, path: Path, *, process: str, unknown: Callable[[str], bytes]) -> None:
+    def __init__(self, path: Path, *, process: str, unknown: Callable[[str, str | None], bytes]) -> None:
         self._path: Final = path
         self._process: Final = process
         self._unknown: Final = unknown
@@ -81,7 +82,7 @@ class ChainedFile:
             return
         start = max(0, end - SWEEP)
         data = _read(self._fd, start, end)
-        open_calls: dict[str, None] = {}
+        open_calls: dict[str, str | None] = {}
         for line in data.split(b"\n"):
             seen = _seen(line)
             if seen is None or seen.process == self._process:
@@ -89,9 +90,9 @@ class ChainedFile:
             if seen.event == "outcome":
                 open_calls.pop(seen.request_id, None)
             elif seen.decision == "allow":
-                open_calls[seen.request_id] = None
+                open_calls[seen.request_id] = seen.policy
         if open_calls:
-            self.append([self._unknown(request_id) for request_id in open_calls])
+            self.append([self._unknown(request_id, policy) for request_id, policy in open_calls.items()])
 
     def close(self) -> None:
         """Close the file and give up its lock. Idempotent."""

@@ -62,6 +62,7 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     instance: str
     process: str
     outcome: str
+    policy: str | None
     status: int | None = None
     upstream_status: int | None = None
     bytes_in: int | None = None
@@ -113,8 +114,13 @@ def _to_the_second(seconds: int) -> str:
     return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
-def unknown_outcome(request_id: str, *, time: float, instance: str, process: str) -> bytes:
-    """Return the outcome record of a call whose process died before it could write one (threat R01)."""
+def unknown_outcome(
+    request_id: str, *, policy: str | None, time: float, instance: str, process: str
+) -> bytes:
+    """Return the outcome record of a call whose process died before it could write one (threat R01).
+
+    `policy` is the digest in the record of the decision.
+    """
     return encode(
         OutcomeRecord(
             time=timestamp(time),
@@ -122,6 +128,7 @@ def unknown_outcome(request_id: str, *, time: float, instance: str, process: str
             instance=instance,
             process=process,
             outcome="unknown",
+            policy=policy,
         )
     )
 
@@ -204,6 +211,7 @@ class Audit:
                 instance=self._instance,
                 process=self._process,
                 outcome=outcome,
+                policy=self._policy,
                 status=status,
                 upstream_status=upstream_status,
                 bytes_in=bytes_in,

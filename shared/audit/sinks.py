@@ -40,8 +40,10 @@ def make_sink(setting: str, clock: Clock, *, instance: str, process: str, root: 
     if scheme != "file" or not path:
         raise ValueError("audit must be log or file:PATH")
 
-    def unknown(request_id: str) -> bytes:
-        return unknown_outcome(request_id, time=clock.time(), instance=instance, process=process)
+    def unknown(request_id: str, policy: str | None) -> bytes:
+        return unknown_outcome(
+            request_id, policy=policy, time=clock.time(), instance=instance, process=process
+        )
 
     return FileSink(ChainedFile(root / path, process=process, unknown=unknown))
 

@@ -310,7 +310,7 @@ async def test_what_is_no_regular_file_is_refused(
 
 async def test_a_torn_write_that_cannot_be_cut_back_is_repaired_before_the_next(tmp_path: Path) -> None:
     """Fault F43: the disk fails in the middle of a line and again at the repair; the next write starts with it."""
-    file = ChainedFile(tmp_path / "audit.jsonl", process="p1", unknown=lambda _: b"")
+    file = ChainedFile(tmp_path / "audit.jsonl", process="p1", unknown=lambda _id, _policy: b"")
     file.append([line(1)])
     file._torn = (tmp_path / "audit.jsonl").stat().st_size  # as after a failed ftruncate
     with (tmp_path / "audit.jsonl").open("ab") as other:

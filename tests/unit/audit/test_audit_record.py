@@ -147,6 +147,7 @@ async def test_an_outcome_record_has_the_fields_of_the_contract(audit: Audit, si
         "instance": "i1",
         "process": "p1",
         "outcome": "upstream-424",
+        "policy": "d" * 64,
         "status": 424,
         "upstream_status": 424,
         "bytes_in": 1024,

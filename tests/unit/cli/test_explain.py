@@ -1,0 +1,216 @@
+"""`groupgate explain`: the same decision as the gate's, with every step; exit 0 allow, 1 deny, 2 error."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from local.directory import TENANT, Directory, contoso
+from local.entra import Entra
+from local.graph import Graph
+from local.managed_identity import ManagedIdentity
+from shared.cli.main import main
+
+POLICY = """
+version = 1
+[groups]
+analysts = "{analysts}"
+contractors = "{contractors}"
+[endpoints.fraud]
+kind = "online"
+url = "https://fraud.westeurope.inference.ml.azure.com/score"
+  [[endpoints.fraud.rules]]
+  id = "contractors-never"
+  effect = "deny"
+  groups = ["contractors"]
+  [[endpoints.fraud.rules]]
+  id = "analysts"
+  effect = "allow"
+  groups = ["analysts"]
+  deployments = ["blue"]
+"""
+
+
+@pytest.fixture
+def directory() -> Directory:
+    return contoso()
+
+
+@pytest.fixture
+async def graph(
+    directory: Directory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Graph]:
+    """A laptop's environment: a policy, and stand-ins for Entra, the managed identity and Graph."""
+    ids = {"analysts": directory.groups["fraud-analysts"], "contractors": directory.groups["contractors"]}
+    policy = tmp_path / "policy.toml"
+    policy.write_text(POLICY.format(**ids))
+    async with (
+        Entra(directory) as entra,
+        Graph(directory, entra) as graph,
+        ManagedIdentity(entra, directory.apps["gate"]) as identity,
+    ):
+        settings = {
+            "GROUPGATE_POLICY": str(policy),
+            "GROUPGATE_TENANT_ID": TENANT,
+            "GROUPGATE_AUTHORITY": entra.url,
+            "GROUPGATE_GRAPH_URL": graph.url,
+            "GROUPGATE_ALLOW_HTTP": "true",
+        } | identity.environment
+        for name, value in settings.items():
+            monkeypatch.setenv(name, value)
+        yield graph
+
+
+async def explain(*arguments: str) -> int:
+    """Run the command in a thread of its own: it runs an event loop itself."""
+    return await asyncio.to_thread(main, ["explain", *arguments, "--endpoint", "fraud"])
+
+
+def header_json(directory: Directory, who: str, **changed: str | None) -> dict[str, Any]:
+    """Return the JSON that App Service Authentication would put into the header, undated unless said."""
+    person = directory.people[who]
+    claims = {"tid": TENANT, "oid": person.oid, "scp": "user_impersonation", **changed}
+    return {"auth_typ": "aad", "claims": [{"typ": k, "val": v} for k, v in claims.items() if v is not None]}
+
+
+@pytest.fixture
+def principal(directory: Directory, tmp_path: Path) -> Callable[..., str]:
+    """Write a principal file for somebody and return its path."""
+
+    def write(who: str, **changed: str | None) -> str:
+        path = tmp_path / "principal.json"
+        path.write_text(json.dumps(header_json(directory, who, **changed)))
+        return str(path)
+
+    return write
+
+
+async def test_a_contractor_is_denied_by_the_deny_rule(
+    graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 1; the rule that denies is named, and each rule tried is a line."""
+    assert await explain(principal("erin")) == 1
+    out = capsys.readouterr().out
+    assert "rule        deny  contractors-never: matches (deny-rule)" in out
+    assert "rule        allow analysts: matches (member)" in out
+    assert "decision    deny by rule contractors-never: deny-rule" in out
+
+
+async def test_a_user_by_object_id_is_asked_about_at_graph(
+    graph: Graph, directory: Directory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`--user` has no claims, so every step rests on Graph; exit 0 with the proof's source."""
+    oid = directory.people["alice"].oid
+    assert await explain("--user", oid.upper(), "--json") == 0
+    said = json.loads(capsys.readouterr().out)
+    assert (said["decision"], said["reason"], said["rule"]) == ("allow", "member", "analysts")
+    assert {group["name"]: (group["standing"], group["source"]) for group in said["membership"]} == {
+        "analysts": ("in", "graph"),
+        "contractors": ("out", "graph"),
+    }
+    assert sum(graph.counts.values()) == 1
+
+
+async def test_an_outsider_is_not_a_member(
+    graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 1; absence from the claims proves nothing, Graph's "out" does."""
+    assert await explain(principal("bob")) == 1
+    assert "decision    deny: not-member" in capsys.readouterr().out
+
+
+async def test_a_deployment_that_no_rule_gives_is_denied(
+    graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The deployment is part of the question; `blue` is given, `green` is not."""
+    assert await explain(principal("alice"), "--deployment", "green") == 1
+    assert "decision    deny: deployment-not-allowed" in capsys.readouterr().out
+    assert await explain(principal("alice"), "--deployment", "blue") == 0
+
+
+async def test_graph_in_an_outage_is_an_error_and_the_steps_so_far_are_told(
+    graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 2, never a "no": what is unknown is said to be unknown."""
+    graph.faults.set(status=503)
+    assert await explain(principal("alice")) == 2
+    out = capsys.readouterr().out
+    assert "membership  unknown analysts" in out
+    assert "rule        allow analysts: open (graph-unavailable)" in out
+    assert "decision    error: graph-unavailable" in out
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"tid": "99999999-1111-4222-8333-444444444444"}, "tenant-mismatch"),
+        ({"tid": None}, "tenant-mismatch"),
+        ({"oid": "alice"}, "principal-malformed"),
+        ({"iss": "https://sts.windows.net/99999999-1111-4222-8333-444444444444/"}, "issuer-mismatch"),
+    ],
+    ids=["another tenant", "no tenant", "an object id that is none", "another issuer"],
+)
+async def test_a_caller_who_would_be_refused_with_401_is_denied_for_that_reason(
+    graph: Graph,
+    principal: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, str | None],
+    reason: str,
+) -> None:
+    """The principal is checked by the gate's own functions, so it is refused for the gate's own reasons."""
+    assert await explain(principal("alice", **changed), "--json") == 1
+    assert json.loads(capsys.readouterr().out)["reason"] == reason
+
+
+async def test_the_claims_of_a_token_do_as_well(
+    graph: Graph, directory: Directory, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A file may hold a token's claims in place of the header's JSON."""
+    path = tmp_path / "claims.json"
+    person = directory.people["alice"]
+    path.write_text(json.dumps({"tid": TENANT, "oid": person.oid, "scp": "x", "hasgroups": True}))
+    assert await explain(str(path)) == 0
+    assert "and a marker that groups were left out" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "content", ["", "[]", '{"claims": 1}', '{"oid": "a", "oid": "b"}', '{"iat": "yesterday"}', "not JSON"]
+)
+async def test_a_file_that_is_neither_is_an_error_that_names_it(
+    graph: Graph, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
+) -> None:
+    """Exit 2 and a sentence; nothing is decided on half-read input."""
+    path = tmp_path / "principal.json"
+    path.write_text(content)
+    assert await explain(str(path)) == 2
+    assert str(path) in capsys.readouterr().err
+
+
+async def test_faults_of_the_configuration_are_told_all_at_once(
+    graph: Graph,
+    principal: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit 2 with the places, as `groupgate check` says them."""
+    monkeypatch.setenv("GROUPGATE_TENANT_ID", "contoso")
+    monkeypatch.setenv("GROUPGATE_POLICY", "nowhere.toml")
+    assert await explain(principal("alice")) == 2
+    err = capsys.readouterr().err
+    assert "GROUPGATE_TENANT_ID" in err
+    assert "GROUPGATE_POLICY" in err
+
+
+async def test_an_unknown_endpoint_is_denied_without_asking_anybody(
+    graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Exit 1: unknown-endpoint is the true reason, which a caller never reads."""
+    code = await asyncio.to_thread(main, ["explain", principal("alice"), "--endpoint", "nosuch"])
+    assert code == 1
+    assert "decision    deny: unknown-endpoint" in capsys.readouterr().out
+    assert sum(graph.counts.values()) == 0
