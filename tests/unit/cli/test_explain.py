@@ -124,6 +124,15 @@ async def test_an_outsider_is_not_a_member(
     assert "decision    deny: not-member" in capsys.readouterr().out
 
 
+async def test_e02_a_member_of_a_group_in_the_group_is_a_member(
+    graph: Graph, directory: Directory, principal: Callable[..., str]
+) -> None:
+    """E02: membership is transitive, by Graph's own word; bob is in Marketing, and Marketing joins the analysts."""
+    assert await explain(principal("bob")) == 1
+    directory.add("fraud-analysts", "marketing")
+    assert await explain(principal("bob")) == 0
+
+
 async def test_a_deployment_that_no_rule_gives_is_denied(
     graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
 ) -> None:

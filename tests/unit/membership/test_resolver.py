@@ -423,7 +423,7 @@ async def test_another_policy_starts_without_answers(scene: Scene) -> None:
 
 
 async def test_only_so_many_principals_are_remembered_and_the_least_used_go_first() -> None:
-    """D04: unique principals cost a bounded memory."""
+    """D04, D05: unique principals cost a bounded memory, and leave no lock or flight behind."""
     scene = Scene(size=10)
     oids = [f"a11ce000-0000-4000-8000-{number:012x}" for number in range(100)]
     for oid in oids:
