@@ -104,7 +104,7 @@ def test_no_depth_ends_in_a_recursion_error() -> None:
     ],
 )
 def test_a_megabyte_of_malice_costs_little(hostile: bytes) -> None:
-    """D08: s09: nothing takes more than linear time."""
+    """D08, S09: nothing takes more than linear time."""
     began = time.process_time()
     with pytest.raises(StrictJsonError):
         loads(hostile)
