@@ -1,0 +1,212 @@
+"""Requests a second: the whole gate beside an empty function and a plain sample, all on the genuine worker library."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import statistics
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from bench import rig, traffic
+from bench.report import Section
+
+Pairs = list[tuple[str, str]]
+CALLERS = 100
+FOREIGN = 0.08
+"""Share of one core that others may have used in a round that counts."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Subject:
+    """One row of the table."""
+
+    name: str
+    served: rig.Served
+    target: str
+    connections: int
+    decides: bool = True
+    rates: list[float] = field(default_factory=list)
+    cpu: list[float] = field(default_factory=list)
+    p50: list[float] = field(default_factory=list)
+    p99: list[float] = field(default_factory=list)
+
+    @property
+    def rate(self) -> float:
+        """Return requests a second, the median of the rounds."""
+        return statistics.median(self.rates)
+
+    def row(self, floor: Subject) -> tuple[str, ...]:
+        """Return the table row; `floor` is what the ratio refers to."""
+        return (
+            self.name,
+            f"{self.rate:,.0f}",
+            f"{self.rate / floor.rate:.2f}",
+            f"{statistics.median(self.cpu):,.0f}",
+            f"{statistics.median(floor.cpu) / statistics.median(self.cpu):.2f}",
+            f"{statistics.median(self.p50):.1f}",
+            f"{statistics.median(self.p99):.1f}",
+        )
+
+
+HEAD = (
+    "subject",
+    "requests a second",
+    "of the first row",
+    "CPU µs a request",
+    "first row's CPU to it",
+    "p50 ms",
+    "p99 ms",
+)
+
+
+def fast(quick: bool) -> Section:
+    """Measure at 16 connections with a model that answers at once."""
+    section = Section(
+        title="Throughput, 16 connections, fast model",
+        about=(
+            "`python -m local.host` on one core, generator and stub on the other; 1 KiB of JSON, principals with 50 groups "
+            f"({CALLERS} callers in turn), membership proven by the claim, audit to the log, everything else at its default. "
+            "Interleaved rounds, medians. CPU is the host's, front and worker together."
+        ),
+        head=HEAD,
+    )
+    with _hosts() as hosts:
+        subjects = [
+            Subject(
+                name="empty async function",
+                served=hosts["empty"],
+                target="fraud",
+                connections=16,
+                decides=False,
+            ),
+            Subject(name="**the gate**", served=hosts["gate"], target="fraud", connections=16),
+            Subject(
+                name="sample, Graph asked each time", served=hosts["graph"], target="fraud", connections=16
+            ),
+            Subject(name="sample, claim checked only", served=hosts["claim"], target="fraud", connections=16),
+        ]
+        _rounds(subjects, list(hosts.values()), section, quick=quick)
+    empty, gate, graph, claim = subjects
+    section.at_least("the gate beside an empty async function", gate.rate / empty.rate, 0.40)
+    section.at_least("the gate beside the sample that asks Graph", gate.rate / graph.rate, 2.5, "x")
+    section.at_least("the gate beside the sample that trusts the claim", gate.rate / claim.rate, 2.5, "x")
+    return section
+
+
+def slow(quick: bool) -> Section:
+    """Measure at 64 connections with a model that takes 50 ms."""
+    section = Section(
+        title="Throughput, 64 connections, model answering after 50 ms",
+        about="As above. The sample's synchronous function waits in the worker's thread pool of its default size.",
+        head=HEAD,
+    )
+    with _hosts() as hosts:
+        subjects = [
+            Subject(name="**the gate**", served=hosts["gate"], target="slow", connections=64),
+            Subject(
+                name="sample, Graph asked each time", served=hosts["graph"], target="slow", connections=64
+            ),
+            Subject(name="sample, claim checked only", served=hosts["claim"], target="slow", connections=64),
+        ]
+        _rounds(subjects, list(hosts.values()), section, quick=quick)
+    gate, graph, claim = subjects
+    section.at_least("the gate beside the sample that asks Graph", gate.rate / graph.rate, 8, "x")
+    section.at_least("the gate beside the sample that trusts the claim", gate.rate / claim.rate, 8, "x")
+    return section
+
+
+@contextlib.contextmanager
+def _hosts() -> Iterator[dict[str, rig.Served]]:
+    """Start every subject; they cost nothing while they are not asked."""
+    with contextlib.ExitStack() as stack:
+        folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
+        stub = stack.enter_context(rig.stub())
+        endpoints = rig.endpoint("fraud", f"{stub.url}/score") + rig.endpoint(
+            "slow", f"{stub.url}/slow/score"
+        )
+        gate = rig.gate_settings(folder, stub.url, endpoints=endpoints)
+        sample = {
+            "SAMPLE_GROUP": traffic.GROUP,
+            "SAMPLE_GRAPH_URL": stub.url,
+            "SAMPLE_MODEL": stub.url,
+            "IDENTITY_ENDPOINT": f"{stub.url}/msi/token",
+            "IDENTITY_HEADER": "bench",
+        }
+        apps = rig.ROOT / "bench" / "apps"
+        yield {
+            "stub": stub,
+            "empty": stack.enter_context(rig.host(apps / "empty", {})),
+            "gate": stack.enter_context(rig.host(rig.ROOT, gate)),
+            "graph": stack.enter_context(rig.host(apps / "sample", {**sample, "SAMPLE_GRAPH": "true"})),
+            "claim": stack.enter_context(rig.host(apps / "sample", {**sample, "SAMPLE_GRAPH": "false"})),
+        }
+
+
+def _rounds(subjects: list[Subject], live: list[rig.Served], section: Section, *, quick: bool) -> None:
+    rounds, seconds = (1, 1.0) if quick else (5, 2.0)
+    principals = [traffic.headers(number, traffic.principal(number, 50)) for number in range(CALLERS)]
+    stranger = traffic.headers(traffic.STRANGER, traffic.principal(traffic.STRANGER, 50, member=False))
+    for subject in subjects:
+        _check(subject, principals, stranger)
+        rig.load(
+            subject.served.port, _requests(subject, principals), connections=subject.connections, seconds=1.0
+        )
+    repeated = disturbed = 0
+    for _ in range(rounds):
+        for subject in subjects:
+            result, cpu, foreign = _measure(subject, _requests(subject, principals), seconds, live)
+            for _again in range(3):
+                if foreign <= FOREIGN:
+                    break
+                repeated += 1
+                result, cpu, foreign = _measure(subject, _requests(subject, principals), seconds, live)
+            if foreign > FOREIGN:
+                disturbed += 1
+            if set(result["statuses"]) != {"200"}:
+                section.notes.append(f"{subject.name} answered {result['statuses']}")
+            subject.rates.append(result["count"] / result["seconds"])
+            subject.cpu.append(cpu / result["count"] * 1e6)
+            subject.p50.append(result["p50_ms"])
+            subject.p99.append(result["p99_ms"])
+    section.rows += [subject.row(subjects[0]) for subject in subjects]
+    if repeated:
+        section.notes.append(f"{repeated} rounds were repeated because others were at work on the machine")
+    if disturbed:
+        section.notes.append(
+            f"{disturbed} of {rounds * len(subjects)} rounds count although others used more than {FOREIGN:.0%} of a core"
+        )
+
+
+def _measure(
+    subject: Subject, requests: list[bytes], seconds: float, live: list[rig.Served]
+) -> tuple[dict[str, Any], float, float]:
+    """Return one round: what the generator saw, the host's CPU seconds, and the others' share of a core."""
+    cpu, ours, before = subject.served.cpu(), _ours(live), rig.Load.now()
+    result = rig.load(subject.served.port, requests, connections=subject.connections, seconds=seconds)
+    after = rig.Load.now()
+    foreign = after.busy - before.busy - (_ours(live) - ours)
+    return result, subject.served.cpu() - cpu, max(0.0, foreign / (after.at - before.at))
+
+
+def _ours(live: list[rig.Served]) -> float:
+    """Return the CPU seconds of this process, of all that it started and that ended, and of those still running."""
+    return sum(os.times()[:4]) + sum(served.cpu() for served in live)
+
+
+def _requests(subject: Subject, principals: list[Pairs]) -> list[bytes]:
+    return [traffic.request(f"/endpoints/{subject.target}/score", pairs) for pairs in principals]
+
+
+def _check(subject: Subject, members: list[Pairs], stranger: Pairs) -> None:
+    """Make sure that what is measured answers rightly: 200, and but for the empty function 401 and 403."""
+    expected: list[tuple[list[Pairs], int]] = [(members, 200)]
+    if subject.decides:
+        expected += [([[]], 401), ([stranger], 403)]
+    for principals, status in expected:
+        result = rig.load(subject.served.port, _requests(subject, principals), connections=1, once=True)
+        if result["statuses"] != {str(status): 1}:
+            raise RuntimeError(f"{subject.name} answered {result['statuses']} where {status} was due")
