@@ -6,7 +6,7 @@ import os
 import tempfile
 import time
 from collections.abc import Mapping
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 
 from bench import rig, traffic

@@ -6,6 +6,7 @@ import logging
 import time
 import uuid
 from collections.abc import Awaitable, Callable
+from functools import cached_property
 from typing import TYPE_CHECKING, Final
 
 from shared import problem
@@ -22,14 +23,16 @@ from shared.membership.resolver import Resolver
 from shared.model import Inbound, Policy, Reason, Reply
 from shared.outbound.transport import AiohttpTransport
 from shared.policy.loader import PolicyFaults, load_file
-from shared.ports import Authenticator, Clock, Transport
+from shared.ports import Authenticator, Clock
 from shared.problem import Undecidable
 from shared.settings import DEFAULT_GRAPH, ROOT, Settings
 
 if TYPE_CHECKING:
     from shared.identity.keys import Authority
+    from shared.identity.token import TokenVerifier
 
 _log: Final = logging.getLogger("groupgate")
+_PARTIAL: Final = "GROUPGATE_AUDIT=log in stream mode: outcomes of streamed answers are not recorded"
 
 
 class SystemClock:
@@ -114,11 +117,40 @@ class Parts:
         self.memberships: Final = Resolver(
             directory, clock, policy_digest=policy.digest, policy_groups=groups
         )
-        public = settings.authority == PUBLIC_AUTHORITY and settings.identity == "easyauth"
-        self.authority: Final = None if public else _authority(settings, self.transport, clock)
-        """Who publishes the tenant's issuers and keys; None where nothing of it is needed."""
-        self.issuers: Final = (
-            fixed(public_issuers(settings.tenant_id)) if self.authority is None else self.authority.issuers
+        self._settings: Final = settings
+        self._clock: Final = clock
+
+    def easyauth(self, platform_auth_enabled: Callable[[], bool]) -> EasyAuth:
+        """Return who reads the platform's headers."""
+        tenant = self._settings.tenant_id
+        public = self._settings.authority == PUBLIC_AUTHORITY
+        return EasyAuth(
+            tenant=tenant,
+            issuers=fixed(public_issuers(tenant)) if public else self._authority.issuers,
+            platform_auth_enabled=platform_auth_enabled,
+            clock=self._clock,
+        )
+
+    def verifier(self) -> TokenVerifier:
+        """Return who verifies tokens."""
+        from shared.identity.token import TokenVerifier  # noqa: PLC0415 - as below
+
+        settings = self._settings
+        return TokenVerifier(
+            tenant=settings.tenant_id,
+            audiences=settings.audiences,
+            source=self._authority,
+            clock=self._clock,
+        )
+
+    @cached_property
+    def _authority(self) -> Authority:
+        # Imported only where keys are needed: cryptography is dear at a cold start.
+        from shared.identity.keys import Authority  # noqa: PLC0415
+
+        settings = self._settings
+        return Authority(
+            url=settings.authority, tenant=settings.tenant_id, transport=self.transport, clock=self._clock
         )
 
 
@@ -127,45 +159,34 @@ def wire(settings: Settings, policy: Policy, clock: Clock) -> Gate:
     parts = Parts(settings, policy, clock)
     process = uuid.uuid4().hex
     sink = make_sink(settings.audit, clock, instance=settings.instance, process=process, root=ROOT)
-    if settings.http == "stream" and not sink.outlives_invocation:
-        _log.warning("GROUPGATE_AUDIT=log in stream mode: outcomes of streamed answers are not recorded")
+    partial = settings.http == "stream" and not sink.outlives_invocation
+    if partial:
+        _log.warning(_PARTIAL)
     return Gate(
         policy=policy,
-        authenticator=_authenticator(settings, parts, clock),
+        authenticator=_authenticator(settings, parts),
         memberships=parts.memberships,
         backends={"online": Online(Forwarder(parts.transport, parts.tokens, clock), clock)},
         audit=Audit(sink, clock, policy_digest=policy.digest, instance=settings.instance, process=process),
         clock=clock,
-        ready=_readiness(settings, policy, parts),
+        ready=_readiness(settings, policy, parts, partial=partial),
     )
 
 
-def _authority(settings: Settings, transport: Transport, clock: Clock) -> Authority:
-    # Imported only where keys are needed: cryptography is dear at a cold start.
-    from shared.identity.keys import Authority  # noqa: PLC0415
-
-    return Authority(url=settings.authority, tenant=settings.tenant_id, transport=transport, clock=clock)
-
-
-def _authenticator(settings: Settings, parts: Parts, clock: Clock) -> Authenticator:
-    easyauth = EasyAuth(
-        tenant=settings.tenant_id,
-        issuers=parts.issuers,
-        platform_auth_enabled=settings.platform_auth_enabled,
-        clock=clock,
-    )
-    if settings.identity == "easyauth" or parts.authority is None:
+def _authenticator(settings: Settings, parts: Parts) -> Authenticator:
+    easyauth = parts.easyauth(settings.platform_auth_enabled)
+    if settings.identity == "easyauth":
         return easyauth
+    if settings.identity == "token":
+        return parts.verifier()
     from shared.identity.both import Both  # noqa: PLC0415 - as above
-    from shared.identity.token import TokenVerifier  # noqa: PLC0415
 
-    verifier = TokenVerifier(
-        tenant=settings.tenant_id, audiences=settings.audiences, source=parts.authority, clock=clock
-    )
-    return verifier if settings.identity == "token" else Both(easyauth=easyauth, verifier=verifier)
+    return Both(easyauth=easyauth, verifier=parts.verifier())
 
 
-def _readiness(settings: Settings, policy: Policy, parts: Parts) -> Callable[[], Awaitable[None]]:
+def _readiness(
+    settings: Settings, policy: Policy, parts: Parts, *, partial: bool
+) -> Callable[[], Awaitable[None]]:
     scopes = {route.scope for route in policy.routes.values()}
     if any(route.groups for route in policy.routes.values()):
         scopes.add(parts.graph_scope)
@@ -176,6 +197,8 @@ def _readiness(settings: Settings, policy: Policy, parts: Parts) -> Callable[[],
             raise Undecidable(Reason.PLATFORM_AUTH_OFF)
         for scope in sorted(scopes):
             await parts.tokens.token(scope)
+        if partial:
+            _log.warning(_PARTIAL)
 
     return ready
 

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+import msgspec
 
-from shared.model import Asked, Decision, Deny, Membership, Policy, Principal, Reason, Route
+from shared.model import Allow, Asked, Decision, Deny, Membership, Policy, Principal, Reason, Route
 from shared.policy import engine
 from shared.policy.routing import match
 from shared.ports import Memberships
 from shared.problem import Undecidable
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Ruling:
+class Ruling(msgspec.Struct, frozen=True, kw_only=True):
     """A decision with what it was made from."""
 
     route: Route | None
@@ -32,17 +31,24 @@ async def authorize(policy: Policy, memberships: Memberships, principal: Princip
             route=None, membership=membership, decision=engine.decide(None, asked, principal, membership)
         )
     known = memberships.known(principal, route.groups, route.lifetimes)
-    unknown = engine.open_questions(route, asked, principal, known)
+    decision = engine.decide(route, asked, principal, known)
+    unknown = (
+        frozenset[str]()
+        if isinstance(decision, Allow)
+        else engine.open_questions(route, asked, principal, known)
+    )
     if unknown:
         try:
             known = _and(known, await memberships.ask(principal, unknown, route.lifetimes))
+            decision = engine.decide(route, asked, principal, known)
         except Undecidable:
             known = memberships.graced(principal, route.groups, route.lifetimes)
-            if engine.open_questions(route, asked, principal, known):
+            decision = engine.decide(route, asked, principal, known)
+            if not isinstance(decision, Allow):
+                # What could not be asked is no "no": grace lets proven members in and turns nobody away.
                 raise
-    decision = engine.decide(route, asked, principal, known)
     if isinstance(decision, Deny) and decision.reason is Reason.GRAPH_UNAVAILABLE:
-        # The directory answered and left open what was asked: that is no "no".
+        # The directory answered and left open what was asked: that is no "no" either.
         raise Undecidable(decision.reason)
     return Ruling(route=route, membership=known, decision=decision)
 

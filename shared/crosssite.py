@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import re
 from typing import Final
 
 from shared.model import Ambiguous, Headers
 
+_BEARER: Final = re.compile(r"bearer +[^ ]", re.IGNORECASE | re.ASCII)
 _OWN: Final = frozenset({"same-origin", "none"})
 _PLAIN_HOSTS: Final = frozenset({"localhost", "127.0.0.1", "[::1]"})
 
@@ -19,8 +21,7 @@ def is_cross_site(headers: Headers) -> bool:
     `Origin`, which must be this host's own. A header that came twice, or an `Origin` that cannot be compared, counts
     as cross-site.
     """
-    names = headers.names()
-    if "authorization" in names or "cookie" not in names:
+    if headers.joined("cookie") is None or _BEARER.match(headers.joined("authorization") or ""):
         return False
     try:
         site, origin, host = map(headers.get, ("sec-fetch-site", "origin", "host"))

@@ -6,7 +6,8 @@ import asyncio
 import logging
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from copy import replace
+from dataclasses import dataclass
 from typing import Final
 
 from shared import problem
@@ -113,9 +114,13 @@ class Gate:
         decision = admitted if isinstance(admitted, Deny) else admitted[0]
         try:
             await self._record(trail, decision)
-        except BaseException:
+        except BaseException as stopped:
             if not isinstance(admitted, Deny):
                 backend.release(admitted[1])
+                if isinstance(stopped, asyncio.CancelledError):
+                    # The caller left while the record was on its way: it arrives, and so does how the call ended.
+                    trail.status = CLIENT_CLOSED
+                    await self._complete(trail, "client-closed")
             raise
         if isinstance(admitted, Deny):
             raise problem.forbidden(help_text=_help(trail, admitted))
@@ -263,7 +268,7 @@ def finish(reply: Reply, inbound: Inbound, request_id: str) -> Reply:
         ("cache-control", "no-store"),
         ("vary", "Authorization, Cookie"),
     )
-    return Reply(status=reply.status, headers=headers, body=b"" if inbound.method == "HEAD" else reply.body)
+    return replace(reply, headers=headers, body=b"" if inbound.method == "HEAD" else reply.body)
 
 
 def _check_method(address: Address, inbound: Inbound) -> None:

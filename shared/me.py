@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -20,6 +21,7 @@ async def describe(principal: Principal, policy: Policy, decide: Decide) -> Repl
     """
     endpoints = []
     for route in policy.routes.values():
+        await asyncio.sleep(0)  # a policy of thousands of endpoints must not hold up everybody else
         entry = await _entry(route, decide)
         if entry is not None:
             endpoints.append(entry)

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import enum
 from collections.abc import AsyncIterator, Iterable, Mapping
-from dataclasses import dataclass, field
-from typing import Final, Literal, Protocol
+from typing import Literal, Protocol
+
+import msgspec
 
 
 class Kind(enum.StrEnum):
@@ -80,7 +81,14 @@ class Headers:
                 values[lower] = value
             else:
                 values[lower] = (*((seen,) if isinstance(seen, str) else seen), value)
-        self._values: Final = values
+        self._values: Mapping[str, str | tuple[str, ...]] = values
+
+    @classmethod
+    def over(cls, single: Mapping[str, str]) -> Headers:
+        """Return headers that look into `single`, a host's own mapping of lower-case names, each to its one value."""
+        headers = cls.__new__(cls)
+        headers._values = single  # noqa: SLF001 - its own
+        return headers
 
     def get(self, name: str) -> str | None:
         """Return the one value of a lower-case `name`, None when absent; raise Ambiguous when it came twice."""
@@ -88,10 +96,6 @@ class Headers:
         if value is None or isinstance(value, str):
             return value
         raise Ambiguous(name)
-
-    def names(self) -> frozenset[str]:
-        """Return the lower-case names that came."""
-        return frozenset(self._values)
 
     def joined(self, name: str) -> str | None:
         """Return the value of a lower-case `name`, repeated ones joined by a comma as HTTP does; None when absent."""
@@ -114,8 +118,7 @@ class Body(Protocol):
         """Return the whole body; raise problem.AskedWrongly beyond `limit` bytes, problem.ClientClosed when cut."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Inbound:
+class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     """One request as a hosting adapter gives it to the gate."""
 
     method: str
@@ -131,8 +134,7 @@ class Inbound:
     """Whether the host can send an answer on as it comes; else the gate gives it whole."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Principal:
+class Principal(msgspec.Struct, frozen=True, kw_only=True):
     """A verified caller. Only `shared/identity` makes one for requests."""
 
     tenant: str
@@ -146,17 +148,11 @@ class Principal:
     issued_at: int | None = None
     """`iat`, seconds since 1970; None when the claims carry none (then group claims prove nothing)."""
 
-    @property
-    def key(self) -> tuple[str, Kind, str]:
-        """Return what identifies the caller in caches: a tuple, never joined text (threat T21)."""
-        return (self.tenant, self.kind, self.oid)
-
 
 TargetKind = Literal["endpoint", "model"]
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Asked:
+class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a request wants: parsed by a backend, strict and bounded, not yet checked against the policy."""
 
     target: TargetKind
@@ -165,8 +161,7 @@ class Asked:
     deployment: str | None = None
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Rule:
+class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule of the policy, groups resolved to object ids."""
 
     id: str
@@ -174,15 +169,15 @@ class Rule:
     groups: frozenset[str] = frozenset()
     principals: frozenset[str] = frozenset()
     app_roles: frozenset[str] = frozenset()
-    callers: frozenset[Kind]
+    callers: frozenset[Kind] | None = None
+    """Whom the rule is for; None where the policy does not say: then each effect has its own safe side."""
     clients: frozenset[str] | None = None
     """Allowed `azp`/`appid`; None is every client."""
     deployments: frozenset[str] | None = None
     """Allow: what may be named (empty: none). Deny: what is denied; None is every deployment and none named."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Lifetimes:
+class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
     """How old a membership answer may be, in seconds."""
 
     max_age: float
@@ -190,8 +185,7 @@ class Lifetimes:
     outage_grace: float
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Route:
+class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What the policy says of one endpoint or model."""
 
     target: TargetKind
@@ -210,12 +204,11 @@ class Route:
     concurrency: int
     relay_errors: bool
     help: str | None = None
-    groups: frozenset[str] = field(default=frozenset())
+    groups: frozenset[str] = frozenset()
     """Every group that a rule of this route names."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Policy:
+class Policy(msgspec.Struct, frozen=True, kw_only=True):
     """A whole loaded policy, with the digest that every audit record carries."""
 
     digest: str
@@ -243,8 +236,7 @@ class Source(enum.StrEnum):
     GRACE = "grace"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fact:
+class Fact(msgspec.Struct, frozen=True, kw_only=True):
     """A principal's standing in one group, with its source and age."""
 
     standing: Standing
@@ -253,11 +245,10 @@ class Fact:
     """Seconds since the claim was issued or Graph answered."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Membership:
+class Membership(msgspec.Struct, frozen=True, kw_only=True):
     """What is known of one principal; a group that is not here is unknown."""
 
-    facts: Mapping[str, Fact] = field(default_factory=dict)
+    facts: Mapping[str, Fact] = msgspec.field(default_factory=dict)
     missing: Fact | None = None
     """Set when Graph said that the principal does not exist (404)."""
 
@@ -267,8 +258,7 @@ class Membership:
         return Standing.UNKNOWN if fact is None else fact.standing
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Allow:
+class Allow(msgspec.Struct, frozen=True, kw_only=True):
     """A positive decision: the rule that matched and the proof it rests on."""
 
     rule: str
@@ -277,8 +267,7 @@ class Allow:
     """The membership fact for `member` and `outage-grace`; None where no group was needed."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Deny:
+class Deny(msgspec.Struct, frozen=True, kw_only=True):
     """A negative decision."""
 
     reason: Reason
@@ -289,10 +278,11 @@ class Deny:
 Decision = Allow | Deny
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """An answer on its way to the caller; `body` is whole bytes or chunks as they come from the model."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
     body: bytes | AsyncIterator[bytes] = b""
+    within: float | None = None
+    """Seconds that are left for sending the body on; None where there is no bound."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from typing import Protocol
+
+import msgspec
 
 from shared.model import (
     Allow,
@@ -67,8 +68,8 @@ class Tokens(Protocol):
     async def token(self, scope: str) -> str:
         """Return a bearer token for `scope`; raise problem.Undecidable (credential-unavailable)."""
 
-    def drop(self, scope: str) -> None:
-        """Forget the token of `scope`, so that the next request asks anew."""
+    def drop(self, scope: str, token: str) -> None:
+        """Note that `token` was refused: the next request asks anew, and takes it only if there is no other."""
 
 
 class Answer(Protocol):
@@ -114,8 +115,7 @@ class Transport(Protocol):
         """
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Call:
+class Call(msgspec.Struct, frozen=True, kw_only=True):
     """An allowed request, with all that may fail before the first byte upstream already done."""
 
     route: Route
@@ -130,8 +130,7 @@ class Call:
     """On the monotonic clock."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Forwarded:
+class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
     """The model's answer in the gate's words: what goes to the caller, and what the audit says of it."""
 
     reply: Reply
@@ -201,8 +200,7 @@ class AuditSink(Protocol):
         """Store one line (with its line feed) durably; raise OSError or TimeoutError when it is not stored."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Fault:
+class Fault(msgspec.Struct, frozen=True, kw_only=True):
     """One configuration fault: where it is, and what to do about it."""
 
     place: str

@@ -17,6 +17,7 @@ from __future__ import annotations
 import enum
 import json
 import math
+import random
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -184,7 +185,6 @@ DEFAULT_RETRY_AFTER: Final[Mapping[Slug, float]] = MappingProxyType(
         Slug.VERIFICATION_UNAVAILABLE: 30,
         Slug.CREDENTIAL_UNAVAILABLE: 10,
         Slug.AUDIT_UNAVAILABLE: 5,
-        Slug.OVERLOADED: 2,
     }
 )
 """Seconds told in Retry-After where nobody gave a better number (threats, section 6)."""
@@ -212,8 +212,13 @@ class Problem(Exception):
         self.reason: Final = reason
         self.detail: Final = detail
         self.status: Final = status or TABLE[slug].status
-        self.retry_after: Final = retry_after if retry_after is not None else DEFAULT_RETRY_AFTER.get(slug)
+        self.retry_after: Final = _retry_after(slug) if retry_after is None else retry_after
         self.headers: Final = headers
+
+
+def _retry_after(slug: Slug) -> float | None:
+    # Whom an overload turned away comes back spread out, not all in the same second.
+    return random.randint(1, 5) if slug is Slug.OVERLOADED else DEFAULT_RETRY_AFTER.get(slug)  # noqa: S311
 
 
 class Unauthenticated(Problem):

@@ -84,7 +84,7 @@ class Settings:
             allow_http=allow_http,
             client_id=reader.id("AZURE_CLIENT_ID", required=False),
             instance=next(filter(None, map(reader.text, _IN_AZURE)), "local"),
-            platform_auth_enabled=lambda: reader.text("WEBSITE_AUTH_ENABLED").lower() == "true",
+            platform_auth_enabled=lambda: reader.raw("WEBSITE_AUTH_ENABLED").lower() == "true",
             faults=tuple(reader.faults),
         )
 
@@ -98,6 +98,9 @@ class _Reader:
 
     def fault(self, name: str, message: str) -> None:
         self.faults.append(Fault(place=name, message=message))
+
+    def raw(self, name: str) -> str:
+        return self._env.get(name, "")
 
     def text(self, name: str) -> str:
         return self._env.get(name, "").strip()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping, Sequence
-from dataclasses import replace
+from copy import replace
 from typing import Any
 
 from shared.model import (
@@ -274,7 +274,8 @@ class FakeTokens:
             raise self.fault
         return TOKEN
 
-    def drop(self, scope: str) -> None:
+    def drop(self, scope: str, token: str) -> None:
+        assert token == TOKEN
         self.dropped.append(scope)
 
 

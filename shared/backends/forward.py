@@ -89,10 +89,15 @@ class Forwarder:
             if (answer.headers.get("content-encoding") or "identity").lower() != "identity":
                 # It was asked for as it is; what comes compressed all the same is never unpacked (threats T19, D03).
                 raise UpstreamFault(Slug.UPSTREAM_ERROR, outcome=f"upstream-{status}", upstream_status=status)
-            reply = Reply(status=status, headers=_content_type(answer), body=_Body(answer, self, call.route))
+            reply = Reply(
+                status=status,
+                headers=_content_type(answer),
+                body=_Body(answer, self, call.route),
+                within=max(0.0, call.deadline - self._clock.monotonic()),
+            )
             return Forwarded(reply=reply, upstream_status=status)
         if status in (401, 403):
-            self._tokens.drop(call.route.scope)
+            self._tokens.drop(call.route.scope, call.headers["authorization"].removeprefix("Bearer "))
         fault = self._fault(answer)
         if call.route.relay_errors and status in RELAYED:
             body = await _json(answer)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
+from copy import replace
 from typing import Final
 
 from shared.backends import headers as outbound
@@ -12,8 +12,6 @@ from shared.ports import Call, Clock, Forwarded
 from shared.problem import AskedWrongly, Slug
 
 DEPLOYMENT: Final = "azureml-model-deployment"
-BODY_DEADLINE: Final = 30.0
-"""Seconds that a caller has for sending its body (threat D02)."""
 
 
 class Online:
@@ -65,7 +63,13 @@ class Online:
 
     async def send(self, call: Call) -> Forwarded:
         """Send a prepared call; raise problem.UpstreamFault."""
-        return await self._forwarder.send(call)
+        forwarded = await self._forwarder.send(call)
+        if call.asked.operation == "score":
+            return forwarded
+        # A description opened in a browser is data, whatever the model calls it: never a page of the gate's origin.
+        others = tuple(pair for pair in forwarded.reply.headers if pair[0] != "content-type")
+        headers = (("content-type", "application/json"), *others)
+        return replace(forwarded, reply=replace(forwarded.reply, headers=headers))
 
     def release(self, call: Call) -> None:
         """Give back the place of a call that is never sent."""
@@ -87,11 +91,7 @@ def _checked(inbound: Inbound, route: Route) -> str:
 
 
 async def _read(inbound: Inbound, limit: int) -> bytes:
-    try:
-        async with asyncio.timeout(BODY_DEADLINE):
-            body = await inbound.body.read(limit)
-    except TimeoutError as late:
-        raise AskedWrongly(Slug.INVALID_REQUEST, detail="The body did not arrive in time.") from late
+    body = await inbound.body.read(limit)
     if not body:
         # A chunked body that turns out empty: nothing is ever forwarded as if it were the caller's (threats, fact 3).
         raise AskedWrongly(Slug.LENGTH_REQUIRED)

@@ -6,7 +6,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
-from shared.model import Effect, Kind, Policy, Route, Rule
+from shared.model import Effect, Policy, Route, Rule
 from shared.policy.loader import PolicyFaults, load_file
 from shared.ports import Fault
 from shared.settings import Settings
@@ -64,9 +64,9 @@ def _conditions(rule: Rule, policy: Policy) -> Iterator[str]:
         ("app roles", sorted(rule.app_roles)),
     )
     yield " or ".join(f"{name} {', '.join(values)}" for name, values in proofs if values)
-    if rule.groups or rule.app_roles:
-        every = rule.callers.issuperset(Kind)
-        yield f"callers {'of every kind' if every else ', '.join(sorted(rule.callers))}"
+    if rule.groups or rule.app_roles or rule.callers is not None:
+        unsaid = "user" if allow else "of every kind"
+        yield f"callers {unsaid if rule.callers is None else ', '.join(sorted(rule.callers))}"
     if rule.clients is not None:
         yield f"clients {', '.join(sorted(rule.clients))}"
     if rule.deployments:

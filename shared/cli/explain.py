@@ -6,7 +6,8 @@ import argparse
 import asyncio
 import logging
 import sys
-from dataclasses import dataclass
+from base64 import b64encode
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Final
 
@@ -16,11 +17,11 @@ from shared import strictjson
 from shared.app import Parts, SystemClock
 from shared.authorize import authorize
 from shared.cli.explanation import Explanation, caller_of, decided, explain, failed, text, unproven
-from shared.identity.claims import Claims, principal_of
+from shared.identity.claims import Claims
 from shared.identity.document import parse_principal
-from shared.identity.easyauth import PROVIDER
+from shared.identity.easyauth import PRINCIPAL, PRINCIPAL_ID, PRINCIPAL_IDP, PROVIDER
 from shared.ids import guid
-from shared.model import Asked, Kind, Membership, Policy, Principal, Reason
+from shared.model import Asked, Headers, Kind, Membership, Policy, Principal
 from shared.policy.loader import PolicyFaults, load_file
 from shared.policy.routing import match
 from shared.problem import Unauthenticated, Undecidable
@@ -36,13 +37,15 @@ class _Unusable(Exception):
     """What was given cannot be explained; the message says why and what to give."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Given:
+class _Given(msgspec.Struct, frozen=True, kw_only=True):
     """The caller as given on the command line, unverified: nobody signed it, and nothing is allowed by it."""
 
-    claims: Claims
-    provider: str
-    user: str | None
+    document: bytes = b""
+    """The JSON of the principal header."""
+    token: bytes | None = None
+    """The payload of a token, where that was given."""
+    claims: Claims = Claims()
+    user: str | None = None
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -86,7 +89,7 @@ async def _explain(settings: Settings, given: _Given, asked: Asked) -> Explanati
     parts = Parts(settings, policy, clock)
     try:
         principal = await _principal(settings, parts, given)
-        caller = caller_of(principal, given.claims, now=clock.time())
+        caller = caller_of(principal, given.claims, now=clock.time(), assumed=given.user is not None)
         try:
             ruling = await authorize(policy, parts.memberships, principal, asked)
         except Undecidable as fault:
@@ -123,11 +126,20 @@ def _policy(settings: Settings) -> Policy:
 
 
 async def _principal(settings: Settings, parts: Parts, given: _Given) -> Principal:
+    """Return the caller as the gate would, by its own authenticators; raise Unauthenticated or Undecidable."""
     if given.user is not None:
         return Principal(tenant=settings.tenant_id, oid=given.user, kind=Kind.USER)
-    if given.provider != PROVIDER:
-        raise Unauthenticated(Reason.PROVIDER_MISMATCH)
-    return principal_of(given.claims, tenant=settings.tenant_id, issuers=await parts.issuers())
+    if given.token is not None and settings.identity != "easyauth":
+        return await parts.verifier().judge(given.token)
+    if settings.identity == "token":
+        raise _Unusable("GROUPGATE_IDENTITY=token reads tokens only; give the claims of a token")
+    headers = (
+        (PRINCIPAL, b64encode(given.document).decode()),
+        (PRINCIPAL_ID, given.claims.one("oid") or ""),
+        (PRINCIPAL_IDP, PROVIDER),
+    )
+    # As it reaches the gate behind App Service Authentication, which there is none of on a laptop.
+    return await parts.easyauth(lambda: True).authenticate(Headers(headers))
 
 
 def _given(file: Path | None, user: str | None) -> _Given:
@@ -135,19 +147,31 @@ def _given(file: Path | None, user: str | None) -> _Given:
         canonical = guid(user or "")
         if canonical is None:
             raise _Unusable("--user takes an object id such as 6f1b2c3d-0000-4000-8000-000000000001")
-        return _Given(claims=Claims(), provider=PROVIDER, user=canonical)
+        return _Given(user=canonical)
     try:
-        data = file.read_bytes()
-        document = strictjson.loads_object(data)
+        members = strictjson.loads_object(file.read_bytes())
     except OSError as fault:
         raise _Unusable(f"cannot read {file}: {fault.strerror}") from fault
     except strictjson.StrictJsonError as fault:
         raise _Unusable(f"{file} is not one JSON object: {fault}") from fault
+    token = None if "claims" in members else msgspec.json.encode(members)
+    document = msgspec.json.encode(members if token is None else _as_principal(members))
     try:
-        if "claims" in document:
-            principal = parse_principal(data)
-            return _Given(claims=principal.claims, provider=principal.auth_typ, user=None)
-        return _Given(claims=Claims.of_token(document), provider=PROVIDER, user=None)
+        return _Given(document=document, token=token, claims=parse_principal(document).claims)
     except Unauthenticated as fault:
         shapes = 'a principal {"auth_typ": …, "claims": [{"typ": …, "val": …}]} or the claims of a token'
         raise _Unusable(f"{file} is neither {shapes}") from fault
+
+
+def _as_principal(token: Mapping[str, object]) -> dict[str, object]:
+    """Return what App Service Authentication makes of a token's claims: every value a text, a list a run of entries."""
+    pairs = (
+        (name, one)
+        for name, value in token.items()
+        for one in (value if isinstance(value, list) else [value])
+    )
+    claims = [
+        {"typ": name, "val": one if isinstance(one, str) else msgspec.json.encode(one).decode()}
+        for name, one in pairs
+    ]
+    return {"auth_typ": PROVIDER, "claims": claims}

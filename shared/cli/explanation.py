@@ -36,6 +36,8 @@ class Caller(msgspec.Struct, frozen=True, kw_only=True):
     tenant: str
     principal: str
     kind: str
+    assumed: bool
+    """Whether the kind was taken for granted, since no claims were given."""
     client: str | None
     claims: list[str]
     """Names of the claims found that the gate reads."""
@@ -80,13 +82,14 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     rule: str | None
 
 
-def caller_of(principal: Principal, claims: Claims, *, now: float) -> Caller:
-    """Return the caller's step; `now` is the wall clock in seconds."""
+def caller_of(principal: Principal, claims: Claims, *, now: float, assumed: bool) -> Caller:
+    """Return the caller's step; `now` is the wall clock in seconds, `assumed` that the kind was taken for granted."""
     issued = principal.issued_at
     return Caller(
         tenant=principal.tenant,
         principal=principal.oid,
         kind=principal.kind,
+        assumed=assumed,
         client=principal.client,
         claims=sorted(claims.values),
         issued_s_ago=None if issued is None else round(now - issued, 1),
@@ -175,7 +178,8 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     yield f"policy      {explanation.policy}"
     caller = explanation.caller
     if caller is not None:
-        yield f"caller      {caller.kind} {caller.principal} of tenant {caller.tenant}"
+        taken = " (taken for no guest)" if caller.assumed else ""
+        yield f"caller      {caller.kind}{taken} {caller.principal} of tenant {caller.tenant}"
         yield f"            client {caller.client or 'not told'}, app roles: {', '.join(caller.app_roles) or 'none'}"
         yield f"claims      {', '.join(caller.claims) or 'none'}"
         age = (

@@ -39,7 +39,7 @@ def inbound_of(route: str, request: func.HttpRequest) -> Inbound:
         route=route,
         params=request.route_params,
         query=request.url.partition("?")[2],  # no parser: the url holds the caller's Host, whatever that is
-        headers=Headers(headers.items()),
+        headers=Headers.over(headers),
         body=ClassicBody(declared_length(headers.get("content-length")), request.get_body()),
         streams=False,
     )

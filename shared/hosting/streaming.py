@@ -16,6 +16,11 @@ from shared.hosting.registration import Function, Handle, declared_length
 from shared.model import Headers, Inbound, Reply
 from shared.problem import AskedWrongly, ClientClosed, Slug
 
+PATIENCE: Final = 1.0
+"""Seconds beyond the call's own time after which a caller that does not read loses the connection."""
+BODY_DEADLINE: Final = 30.0
+"""Seconds that a caller has for sending its body (threat D02)."""
+
 Message = MutableMapping[str, Any]
 Receive = Callable[[], Awaitable[Message]]
 Send = Callable[[Message], Awaitable[None]]
@@ -34,7 +39,14 @@ class StreamedBody:
         self._receive: Final = receive
 
     async def read(self, limit: int) -> bytes:
-        """Return the body; raise AskedWrongly beyond `limit` bytes, ClientClosed when the caller left in the middle."""
+        """Return the body; raise AskedWrongly beyond `limit` bytes or BODY_DEADLINE, ClientClosed when the caller left."""
+        try:
+            async with asyncio.timeout(BODY_DEADLINE):
+                return await self._read(limit)
+        except TimeoutError as late:
+            raise AskedWrongly(Slug.INVALID_REQUEST, detail="The body did not arrive in time.") from late
+
+    async def _read(self, limit: int) -> bytes:
         parts = bytearray()
         while True:
             message = await self._receive()
@@ -69,10 +81,14 @@ class StreamedAnswer(Response):
         relay = asyncio.ensure_future(_relay(start, body, send))
         gone = asyncio.ensure_future(_gone(receive))
         try:
-            await asyncio.wait({relay, gone}, return_when=asyncio.FIRST_COMPLETED)
+            # The model's own lateness shows in the relay first; what is left is a caller that does not read (D02).
+            within = None if self._reply.within is None else self._reply.within + PATIENCE
+            done, _ = await asyncio.wait({relay, gone}, timeout=within, return_when=asyncio.FIRST_COMPLETED)
             if relay.done():
                 # Raises when the model's answer was cut: the server then aborts the connection, with no clean end.
                 relay.result()
+            elif not done:
+                raise ClientClosed
         finally:
             gone.cancel()
             relay.cancel()

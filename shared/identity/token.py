@@ -102,6 +102,15 @@ class TokenVerifier:
             raise
         return known.principal
 
+    async def judge(self, payload: bytes) -> Principal:
+        """Return whom the claims in `payload` name, as if a good key had signed them: for `groupgate explain` alone.
+
+        Raise as `verify` does.
+        """
+        claims, principal = self._judged(payload, await self._source.issuers())
+        _check_times(claims, now=self._clock.time())
+        return principal
+
     async def _holds(self, known: _Known) -> bool:
         """Say whether keys and issuers are still those that `known` was verified by."""
         return known.keys is await self._source.keys() and known.issuers == await self._source.issuers()
@@ -113,10 +122,14 @@ class TokenVerifier:
         keys, issuers = await self._source.keys(), await self._source.issuers()
         if kid not in keys.keys:
             keys = await self._source.newer_keys(keys)
-        claims = _claims(verified_payload(token, keys), audiences=self._audiences)
+        claims, principal = self._judged(verified_payload(token, keys), issuers)
+        return _Known(principal=principal, claims=claims, keys=keys, issuers=issuers)
+
+    def _judged(self, payload: bytes, issuers: frozenset[str]) -> tuple[Claims, Principal]:
+        claims = _claims(payload, audiences=self._audiences)
         principal = principal_of(claims, tenant=self._tenant, issuers=issuers, issuer_required=True)
         _check_version(claims, tenant=self._tenant)
-        return _Known(principal=principal, claims=claims, keys=keys, issuers=issuers)
+        return claims, principal
 
 
 def bearer(headers: Headers) -> str | None:

@@ -58,7 +58,6 @@ class GraphDirectory:
         self._clock: Final = clock
         self._limiter: Final = limiter
         self._paused_until = 0.0
-        self._refused_token = ""
 
     async def check_member_groups(
         self, kind: Kind, oid: str, groups: frozenset[str]
@@ -123,10 +122,8 @@ class GraphDirectory:
         if status == 404:
             return None
         if status in (401, 403):
-            if status == 401 and token != self._refused_token:
-                # Once for each token: callers that were under way with the old one must not throw away the new one.
-                self._refused_token = token
-                self._tokens.drop(self._scope)
+            if status == 401:
+                self._tokens.drop(self._scope, token)
             raise Undecidable(Reason.GRAPH_FORBIDDEN, retry_after=FORBIDDEN_PAUSE)
         if status == 429 or status >= 500:
             told = retryafter.parse(

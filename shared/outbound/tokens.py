@@ -29,12 +29,14 @@ _log: Final = logging.getLogger("groupgate")
 
 
 class _Held:
-    __slots__ = ("ends", "renew", "token")
+    __slots__ = ("ends", "refused", "renew", "token")
 
     def __init__(self, token: str, *, ends: float, renew: float) -> None:
         self.token: Final = token
         self.ends: Final = ends
         self.renew = renew
+        self.refused = False
+        """A service did not take it: another one is asked for, and this one serves where there is none."""
 
 
 class KeptTokens:
@@ -56,17 +58,29 @@ class KeptTokens:
         if held is not None:
             now = self._clock.monotonic()
             if now < held.ends:
+                if held.refused:
+                    return await self._another(scope, held)
                 if now >= held.renew:
                     self._renew(scope, held, now)
                 return held.token
         return await self._await_first(scope)
 
-    def drop(self, scope: str) -> None:
-        """Forget the token of `scope`, so that the next request asks anew; at most once in DROP_PAUSE."""
-        now = self._clock.monotonic()
-        if now >= self._dropped.get(scope, now):
+    def drop(self, scope: str, token: str) -> None:
+        """Have the next request ask for another token than `token`; at most once in DROP_PAUSE.
+
+        One endpoint without a role must not cost the others the token that they are served with in an outage.
+        """
+        held, now = self._held.get(scope), self._clock.monotonic()
+        if held is not None and held.token == token and now >= self._dropped.get(scope, now):
             self._dropped[scope] = now + DROP_PAUSE
-            self._held.pop(scope, None)
+            held.refused = True
+
+    async def _another(self, scope: str, held: _Held) -> str:
+        try:
+            return await self._await_first(scope)
+        except Undecidable:
+            held.refused = False
+            return held.token
 
     def _renew(self, scope: str, held: _Held, now: float) -> None:
         held.renew = now + REFRESH_PAUSE

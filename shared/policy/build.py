@@ -3,16 +3,12 @@
 from __future__ import annotations
 
 from types import MappingProxyType
-from typing import Final
 
 from msgspec import UNSET, UnsetType
 
 from shared.model import Effect, Kind, Lifetimes, Policy, Route, Rule, TargetKind
 from shared.policy import checks
 from shared.policy.document import DefaultsTable, Document, EndpointTable, RuleTable
-
-EVERY_KIND: Final = frozenset(Kind)
-"""A deny rule is for every caller unless it says less, the undecided one included."""
 
 
 def policy(document: Document, *, digest: str, warnings: tuple[str, ...]) -> Policy:
@@ -64,10 +60,8 @@ def _lifetimes(table: EndpointTable, defaults: DefaultsTable) -> Lifetimes:
 
 def _rule(table: RuleTable, groups: dict[str, str]) -> Rule:
     effect = Effect(_set(table.effect))
-    callers = None if table.callers is UNSET else frozenset(map(Kind, table.callers))
     deployments = None if table.deployments is UNSET else frozenset(table.deployments)
     if effect is Effect.ALLOW:
-        callers = callers or frozenset({Kind.USER})
         deployments = deployments or frozenset()
     return Rule(
         id=_set(table.id),
@@ -75,7 +69,7 @@ def _rule(table: RuleTable, groups: dict[str, str]) -> Rule:
         groups=frozenset(groups[name] for name in _or(table.groups, [])),
         principals=frozenset(_or(table.principals, [])),
         app_roles=frozenset(_or(table.app_roles, [])),
-        callers=EVERY_KIND if callers is None else callers,
+        callers=None if table.callers is UNSET else frozenset(map(Kind, table.callers)),
         clients=None if table.clients is UNSET else frozenset(table.clients),
         deployments=deployments,
     )

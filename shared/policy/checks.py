@@ -19,6 +19,11 @@ _SECONDS: Final = {"ms": 0.001, "s": 1.0, "m": 60.0, "h": 3600.0, "d": 86400.0}
 _BYTES: Final = {"B": 1, "KiB": 1024, "MiB": 1024 * 1024}
 _CONTENT_TYPE: Final = re.compile(r"[a-z0-9][a-z0-9!#$&^_.+-]{0,63}/[a-z0-9][a-z0-9!#$&^_.+-]{0,63}")
 _SCOPE: Final = re.compile(r"(https|api)://[A-Za-z0-9._~:/-]{1,200}/\.default")
+_PRIVILEGED: Final = re.compile(
+    r"graph\.(microsoft|windows)|microsoftgraph|management\.|vault\.|storage\.|00000003-0000-0000-c000-000000000000|"
+    r"00000002-0000-0000-c000-000000000000"
+)
+"""Resources whose tokens, in a scoring container, would be rights over the tenant (threat E11)."""
 _APP_ROLE: Final = re.compile(r"[!-~]{1,120}")
 _MOST_SHOWN: Final = 60
 
@@ -79,6 +84,8 @@ def content_type(text: str) -> str | None:
 def scope(text: str) -> str | None:
     """Check the scope of the token for the model's service."""
     if _SCOPE.fullmatch(text):
+        if _PRIVILEGED.search(text):
+            return "is a token for the directory, for management, secrets or storage: never for a model"
         return None
     return "must be the scope of an Entra resource, such as https://ml.azure.com/.default"
 

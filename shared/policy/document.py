@@ -48,7 +48,8 @@ Callers = Annotated[
     list[Caller],
     Meta(
         min_length=1,
-        description="Kinds of callers that groups and app-roles are for. Allow: user only, by default. Deny: every kind.",
+        description="Kinds of callers that the rule is for. By default, allow: users, and listed principals of any kind; "
+        "deny: every kind.",
     ),
 ]
 Clients = Annotated[
@@ -69,7 +70,7 @@ Deployments = Annotated[
 MembershipAge = Annotated[
     str,
     _text(
-        checks.duration(),
+        checks.duration(least="0s"),
         pattern=_DURATION,
         description="The oldest group answer that may allow.",
         default="15m",

@@ -34,6 +34,9 @@ OPERATIONS: Final = MappingProxyType({"online": frozenset({"score", "swagger"})}
 
 _NONE: Final[frozenset[str]] = frozenset()
 
+_TOLD: Final = frozenset({Reason.NOT_MEMBER, Reason.DEPLOYMENT_NOT_ALLOWED})
+"""Denials that a deny rule in the background would change: to whom it applies, the policy's help is not told."""
+
 _FURTHEST: Final = MappingProxyType(
     {
         Reason.CALLER_KIND: 0,
@@ -86,8 +89,7 @@ def evaluate(rule: Rule, asked: Asked, principal: Principal, membership: Members
 
 def _narrow(rule: Rule, asked: Asked, principal: Principal, *, listed: bool) -> Outcome | None:
     """Return what stops the rule before any proof counts, None for nothing."""
-    # `callers` narrows what proves by class (groups, app roles), never a principal that is named by its own id.
-    if not listed and (rule.groups or rule.app_roles) and not _kind_fits(rule, principal.kind):
+    if not _kind_fits(rule, principal.kind, listed=listed):
         return _WRONG_KIND
     if rule.clients is not None and not _client_fits(rule, rule.clients, principal.client):
         return _WRONG_CLIENT
@@ -143,8 +145,10 @@ def open_questions(
         return _NONE
     if weighed.allowed is not None:
         return weighed.open_deny
-    # Where no answer could make an allow rule match, there is nothing to ask: it is a denial anyway.
-    return weighed.open_deny | weighed.open_allow if weighed.open_allow else _NONE
+    if weighed.open_allow or weighed.failure in _TOLD:
+        return weighed.open_deny | weighed.open_allow
+    # No rule is for this kind of caller or its client: no answer could matter, to the decision or to what is told.
+    return _NONE
 
 
 class _Weighed(msgspec.Struct, frozen=True, kw_only=True):
@@ -199,10 +203,16 @@ def _weigh(route: Route, asked: Asked, principal: Principal, membership: Members
     )
 
 
-def _kind_fits(rule: Rule, kind: Kind) -> bool:
-    if kind is Kind.UNDECIDED:
-        return rule.effect is Effect.DENY  # it may be any kind: a deny rule takes it for one of its own
-    return kind in rule.callers
+def _kind_fits(rule: Rule, kind: Kind, *, listed: bool) -> bool:
+    """Say whether the rule is for callers of `kind`: each effect takes what the rule leaves unsaid on its safe side."""
+    callers = rule.callers
+    if rule.effect is Effect.DENY:
+        # An undecided caller may be any kind, and whoever is named by object id is meant.
+        return callers is None or listed or kind is Kind.UNDECIDED or kind in callers
+    if callers is not None:
+        return kind in callers
+    # Unsaid, groups and app roles are for users; a principal is named by its id, whatever its kind.
+    return kind is Kind.USER or listed or not (rule.groups or rule.app_roles)
 
 
 def _client_fits(rule: Rule, clients: frozenset[str], client: str | None) -> bool:

@@ -17,6 +17,8 @@ _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
 _ODD_NUMBER: Final = re.compile(r"(?:.*\.)?(?:[0-9]+|0x[0-9a-f]*)")
 """What resolvers read as an IPv4 address in an unusual notation (WHATWG URL, "ends in a number")."""
+_PLATFORM: Final = frozenset({ip_address("168.63.129.16"), ip_address("fd00:ec2::254")})
+"""Addresses at which clouds talk to their own machines, beside the link-local ones."""
 _PATH: Final = re.compile(r"(?:/[A-Za-z0-9_~:@!$&'()*+,;=-][A-Za-z0-9._~:@!$&'()*+,;=-]*)+")
 _MOST: Final = 1024
 _MOST_NAME: Final = 253
@@ -27,7 +29,14 @@ def host_fault(host: str) -> str | None:
     address = _address(host)
     if address is None:
         return _name_fault(host)
-    if address.is_unspecified or address.is_multicast or address.is_link_local:
+    mapped = isinstance(address, IPv6Address) and address.ipv4_mapped is not None
+    if (
+        address.is_unspecified
+        or address.is_multicast
+        or address.is_link_local
+        or mapped
+        or address in _PLATFORM
+    ):
         return "is no address of a model"
     return None if str(address) == host else f"must be written {address}"
 

@@ -62,6 +62,8 @@ class _Judge:
         # Each place with all that it stands in: `a.b[0].c` breaks `a`, `a.b` and `a.b[0]` as well.
         self.broken = {place[: end.start()] for place in broken for end in _ENDS.finditer(place)}
         self.allow_http = allow_http
+        named = {} if document.groups is UNSET else document.groups
+        self.group_names = {group: name for name, group in named.items() if group is not UNSET}
         self.hosts = frozenset[str]() if document.hosts is UNSET else frozenset(_listed(document.hosts.allow))
 
     def all(self) -> Iterator[Fault]:
@@ -95,7 +97,7 @@ class _Judge:
             table.rules is not UNSET
             and not found
             and self.sound(f"{place}.rules")
-            and not any(allowing(_rules(table)))
+            and not any(rule.effect == "allow" for rule in _rules(table))
         ):
             yield Fault(
                 place=f"{place}.rules",
@@ -117,15 +119,19 @@ class _Judge:
             yield from self.rule(here, rule)
 
     def rule(self, place: str, rule: RuleTable) -> Iterator[Fault]:
-        by_class = rule.groups is not UNSET or rule.app_roles is not UNSET
-        if all(self.sound(f"{place}.{key}") for key in ("groups", "principals", "app-roles", "callers")):
-            if not by_class and rule.principals is UNSET:
-                yield Fault(place=place, message="needs at least one of groups, principals and app-roles")
-            elif not by_class and rule.callers is not UNSET:
-                yield Fault(
-                    place=f"{place}.callers",
-                    message="narrows groups and app-roles only; principals match whatever their kind: remove it",
-                )
+        proofs = (rule.groups, rule.principals, rule.app_roles)
+        if all(self.sound(f"{place}.{key}") for key in ("groups", "principals", "app-roles")) and all(
+            proof is UNSET for proof in proofs
+        ):
+            yield Fault(place=place, message="needs at least one of groups, principals and app-roles")
+        for key, ids in (("principals", rule.principals), ("clients", rule.clients)):
+            for name in sorted({self.group_names.get(one) for one in _listed(ids)}, key=str):
+                if name is not None:
+                    yield Fault(
+                        place=f"{place}.{key}",
+                        message=f"holds the id of the group {show(name)}, which is no principal and no client: "
+                        "put its name into groups",
+                    )
         if self.document.groups is UNSET and not self.sound("groups"):
             return
         names = {} if self.document.groups is UNSET else self.document.groups

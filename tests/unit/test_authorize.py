@@ -126,11 +126,19 @@ async def test_e06_grace_that_leaves_a_deny_rule_open_is_still_an_outage() -> No
         await authorize(STRICT, memberships, a_principal(), FRAUD)
 
 
-async def test_e06_grace_that_proves_a_denial_denies() -> None:
-    """E06: what an old answer still proves against the caller is a denial."""
-    graced = a_membership(Standing.IN, CONTRACTORS, ANALYSTS, source=Source.GRACE)
-    ruling = await authorize(STRICT, FakeMemberships(ask=DOWN, graced=graced), a_principal(), FRAUD)
-    assert isinstance(ruling.decision, Deny)
+@pytest.mark.parametrize(
+    "graced",
+    [
+        a_membership(Standing.IN, CONTRACTORS, ANALYSTS, source=Source.GRACE),
+        a_membership(Standing.OUT, CONTRACTORS, ANALYSTS, ENGINEERS, source=Source.GRACE),
+        Membership(missing=Fact(standing=Standing.OUT, source=Source.GRACE, age=1000)),
+    ],
+    ids=["in the deny group", "in no group", "nobody"],
+)
+async def test_e06_grace_turns_nobody_away(graced: Membership) -> None:
+    """E06, F23: whatever an old answer says against the caller, in an outage it is 503 and never 403."""
+    with pytest.raises(Undecidable):
+        await authorize(STRICT, FakeMemberships(ask=DOWN, graced=graced), a_principal(), FRAUD)
 
 
 async def test_grace_is_not_asked_for_while_the_directory_answers() -> None:

@@ -6,7 +6,7 @@ import json
 import logging
 import re
 from collections.abc import Callable
-from dataclasses import replace
+from copy import replace
 from pathlib import Path
 from typing import Any
 

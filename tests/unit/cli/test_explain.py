@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from local.directory import TENANT, Directory, contoso
+from local.directory import GATE_CLIENT, TENANT, Directory, contoso
 from local.entra import Entra
 from local.graph import Graph
 from local.managed_identity import ManagedIdentity
@@ -161,8 +161,17 @@ async def test_graph_in_an_outage_is_an_error_and_the_steps_so_far_are_told(
         ({"tid": None}, "tenant-mismatch"),
         ({"oid": "alice"}, "principal-malformed"),
         ({"iss": "https://sts.windows.net/99999999-1111-4222-8333-444444444444/"}, "issuer-mismatch"),
+        ({"iat": "9999999999"}, "principal-malformed"),
+        ({"iat": "yesterday"}, "principal-malformed"),
     ],
-    ids=["another tenant", "no tenant", "an object id that is none", "another issuer"],
+    ids=[
+        "another tenant",
+        "no tenant",
+        "an object id that is none",
+        "another issuer",
+        "issued in the future",
+        "issued at no time",
+    ],
 )
 async def test_a_caller_who_would_be_refused_with_401_is_denied_for_that_reason(
     graph: Graph,
@@ -187,9 +196,7 @@ async def test_the_claims_of_a_token_do_as_well(
     assert "and a marker that groups were left out" in capsys.readouterr().out
 
 
-@pytest.mark.parametrize(
-    "content", ["", "[]", '{"claims": 1}', '{"oid": "a", "oid": "b"}', '{"iat": "yesterday"}', "not JSON"]
-)
+@pytest.mark.parametrize("content", ["", "[]", '{"claims": 1}', '{"oid": "a", "oid": "b"}', "not JSON"])
 async def test_a_file_that_is_neither_is_an_error_that_names_it(
     graph: Graph, tmp_path: Path, capsys: pytest.CaptureFixture[str], content: str
 ) -> None:
@@ -223,3 +230,51 @@ async def test_an_unknown_endpoint_is_denied_without_asking_anybody(
     assert code == 1
     assert "decision    deny: unknown-endpoint" in capsys.readouterr().out
     assert sum(graph.counts.values()) == 0
+
+
+@pytest.mark.parametrize(
+    ("changed", "reason"),
+    [
+        ({"aud": "api://another"}, "audience-mismatch"),
+        ({"exp": 1}, "token-invalid"),
+        ({"iss": None}, "issuer-mismatch"),
+        ({"ver": "1.0"}, "member"),
+    ],
+    ids=["another audience", "over", "no issuer", "a version that says nothing of another authority"],
+)
+async def test_the_claims_of_a_token_are_judged_as_a_token_where_the_gate_reads_tokens(
+    graph: Graph,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    changed: dict[str, Any],
+    reason: str,
+) -> None:
+    """Audience, times and issuer count as in the gate; only the signature is taken for good."""
+    monkeypatch.setenv("GROUPGATE_IDENTITY", "token")
+    monkeypatch.setenv("GROUPGATE_AUDIENCE", GATE_CLIENT)
+    path = tmp_path / "claims.json"
+    path.write_text(json.dumps(graph.entra.claims("alice", **changed)))
+    assert await explain(str(path), "--json") == (0 if reason == "member" else 1)
+    assert json.loads(capsys.readouterr().out)["reason"] == reason
+
+
+async def test_a_principal_header_is_nothing_to_a_gate_that_reads_tokens(
+    graph: Graph,
+    principal: Callable[..., str],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit 2: the gate ignores that header, so there is nothing to explain."""
+    monkeypatch.setenv("GROUPGATE_IDENTITY", "token")
+    monkeypatch.setenv("GROUPGATE_AUDIENCE", GATE_CLIENT)
+    assert await explain(principal("alice")) == 2
+    assert "reads tokens only" in capsys.readouterr().err
+
+
+async def test_what_is_taken_for_granted_of_an_object_id_is_said(
+    graph: Graph, directory: Directory, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An object id alone does not tell a guest from a member: the explanation says what it assumed."""
+    await explain("--user", directory.people["alice"].oid)
+    assert "user (taken for no guest)" in capsys.readouterr().out

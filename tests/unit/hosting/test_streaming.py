@@ -12,11 +12,20 @@ from azurefunctions.extensions.http.fastapi import Request
 from shared.backends.forward import Forwarder
 from shared.backends.online import Online
 from shared.gate import aclose
-from shared.hosting.streaming import StreamedAnswer, StreamedBody, function_for
+from shared.hosting.streaming import BODY_DEADLINE, PATIENCE, StreamedAnswer, StreamedBody, function_for
 from shared.model import Ambiguous, Inbound, Reply
 from shared.ports import TransportFault
 from shared.problem import AskedWrongly, ClientClosed, Slug, UpstreamFault
-from tests.fakes import FakeAnswer, FakeClock, FakeStream, FakeTokens, FakeTransport, a_route, settle
+from tests.fakes import (
+    FakeAnswer,
+    FakeClock,
+    FakeStream,
+    FakeTokens,
+    FakeTransport,
+    LoopTime,
+    a_route,
+    settle,
+)
 from tests.house import House
 
 Message = dict[str, Any]
@@ -32,12 +41,14 @@ GONE: Message = {"type": "http.disconnect"}
 class Client:
     """The other end of an ASGI connection: what it sends, in order, and what it got."""
 
-    def __init__(self, *messages: Message, fail_at: int | None = None) -> None:
+    def __init__(self, *messages: Message, fail_at: int | None = None, reads: int | None = None) -> None:
         self.messages: asyncio.Queue[Message] = asyncio.Queue()
         for message in messages:
             self.messages.put_nowait(message)
         self.got: list[Message] = []
         self.fail_at = fail_at
+        self.reads = reads
+        """After how many messages it stops reading; None for never."""
 
     async def receive(self) -> Message:
         message = await self.messages.get()
@@ -49,6 +60,8 @@ class Client:
         await asyncio.sleep(0)
         if self.fail_at == len(self.got):
             raise OSError("the connection is gone")
+        if self.reads == len(self.got):
+            await asyncio.Event().wait()
         self.got.append(message)
 
     def leave(self) -> None:
@@ -120,6 +133,22 @@ async def test_a_caller_who_leaves_in_the_middle_of_the_body_is_client_closed() 
     with pytest.raises(ClientClosed):
         await body.read(99)
     assert not body.over.is_set()
+
+
+async def test_d02_a_body_that_does_not_arrive_is_given_up() -> None:
+    """D02: after the body's deadline the request is 400, however the parts are spread."""
+    time = LoopTime()
+    client = Client(part(b"12", more=True))
+    reading = asyncio.ensure_future(StreamedBody(9, chunked=False, receive=client.receive).read(99))
+    await settle()
+    await time.pass_(BODY_DEADLINE - 1)
+    client.messages.put_nowait(part(b"3", more=True))
+    await settle()
+    assert not reading.done()
+    await time.pass_(2)
+    fault = reading.exception()
+    assert isinstance(fault, AskedWrongly)
+    assert fault.slug is Slug.INVALID_REQUEST
 
 
 async def test_p7_a_body_in_parts_is_whole() -> None:
@@ -325,3 +354,18 @@ async def test_f04_a_cut_model_reaches_the_caller_as_an_abort() -> None:
     assert (client.body, client.ended) == (b"half", False)
     assert house.recorder.outcomes[0]["outcome"] == "truncated"
     await place_is_free(forwarder)
+
+
+async def test_d02_a_caller_who_does_not_read_loses_the_connection_and_the_place() -> None:
+    """D02, D07: the policy's timeout bounds the whole call, the sending to a slow reader included."""
+    time = LoopTime()
+    source = FakeStream(b"1", b"2")
+    client = Client(reads=1)
+    answer = StreamedAnswer(Reply(status=200, headers=(), body=source, within=5.0))
+    playing = asyncio.ensure_future(play(answer, client))
+    await settle()
+    await time.pass_(5)
+    assert not playing.done()
+    await time.pass_(PATIENCE + 0.1)
+    assert isinstance(playing.exception(), ClientClosed)
+    assert source.closed

@@ -57,7 +57,7 @@ def with_switch(enabled: object) -> EasyAuth:
     return EasyAuth(tenant=TENANT, issuers=none, platform_auth_enabled=enabled, clock=FakeClock())
 
 
-@pytest.mark.parametrize("value", ["true", "True", "TRUE", " true "])
+@pytest.mark.parametrize("value", ["true", "True", "TRUE"])
 async def test_the_platforms_word_counts_in_any_case(value: str) -> None:
     """S01: the platform writes `True`."""
     env = {"GROUPGATE_TENANT_ID": TENANT, "WEBSITE_AUTH_ENABLED": value}

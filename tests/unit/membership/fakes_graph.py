@@ -90,9 +90,10 @@ class FakeTokens:
     async def token(self, scope: str) -> str:
         return f"{scope}#{self.number}"
 
-    def drop(self, scope: str) -> None:
-        self.dropped.append(scope)
-        self.number += 1
+    def drop(self, scope: str, token: str) -> None:
+        if token == f"{scope}#{self.number}":
+            self.dropped.append(scope)
+            self.number += 1
 
 
 class MovingSleep:

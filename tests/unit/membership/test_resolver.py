@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from dataclasses import replace
+from copy import replace
 
 import pytest
 

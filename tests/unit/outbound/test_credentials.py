@@ -88,8 +88,7 @@ async def test_a_user_assigned_identity_is_named(identity: Identity) -> None:
 async def test_a_dropped_token_is_really_asked_for_anew(identity: Identity) -> None:
     """The library's own cache must not answer: the token that it holds is the one that was refused."""
     tokens = managed()
-    await tokens.token(ML)
-    tokens.drop(ML)
+    tokens.drop(ML, await tokens.token(ML))
     await tokens.token(ML)
     assert len(identity.asked) == 2
 

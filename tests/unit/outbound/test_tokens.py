@@ -211,9 +211,9 @@ async def test_silence_ends_at_the_timeout(tokens: KeptTokens, identity: FakeIde
 
 async def test_a_dropped_token_is_asked_for_anew(tokens: KeptTokens, identity: FakeIdentity) -> None:
     """The model refused the token: the next request brings another one."""
-    await tokens.token(ML)
+    refused_one = await tokens.token(ML)
     await tokens.token(GRAPH)
-    tokens.drop(ML)
+    tokens.drop(ML, refused_one)
     assert [await tokens.token(ML), await tokens.token(GRAPH)] == ["token-3", "token-2"]
 
 
@@ -222,13 +222,33 @@ async def test_a_model_that_refuses_every_token_does_not_cost_one_each(
 ) -> None:
     """F13: a missing role is no reason to ask the identity endpoint at every request."""
     for _ in range(100):
-        await tokens.token(ML)
-        tokens.drop(ML)
+        tokens.drop(ML, await tokens.token(ML))
     assert len(identity.asked) == 2
     clock.move(DROP_PAUSE)
-    tokens.drop(ML)
+    tokens.drop(ML, await tokens.token(ML))
     await tokens.token(ML)
     assert len(identity.asked) == 3
+
+
+async def test_a_refused_token_serves_on_while_no_other_can_be_had(
+    tokens: KeptTokens, identity: FakeIdentity
+) -> None:
+    """F13, F20: an endpoint without a role takes no other endpoint down while the identity endpoint is away."""
+    first = await tokens.token(ML)
+    tokens.drop(ML, first)
+    identity.failure = OSError()
+    assert await tokens.token(ML) == first
+    assert await tokens.token(ML) == first
+
+
+async def test_only_the_token_that_was_refused_is_given_up(
+    tokens: KeptTokens, identity: FakeIdentity
+) -> None:
+    """A call that was under way with the old token says nothing of the new one."""
+    await tokens.token(ML)
+    tokens.drop(ML, "an older one")
+    await tokens.token(ML)
+    assert len(identity.asked) == 1
 
 
 async def test_the_wall_clock_may_jump(tokens: KeptTokens, identity: FakeIdentity, clock: FakeClock) -> None:

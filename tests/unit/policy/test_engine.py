@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
+from copy import replace
 
 import pytest
 from hypothesis import given, settings
@@ -55,7 +55,7 @@ def rule(bits: int) -> Rule:
         groups=subset(bits >> 8, GROUPS),
         principals=subset(bits >> 11, PEOPLE) if bits >> 19 & 1 else frozenset(),
         app_roles=subset(bits >> 13, ROLES) if bits >> 20 & 1 else frozenset(),
-        callers=callers or frozenset(Kind),
+        callers=callers or None,
         clients=(subset(bits >> 15, CLIENTS) or None) if bits >> 17 & 1 else None,
         deployments=deployments or None,
     )
@@ -124,9 +124,10 @@ def certainly_allows(rule: Rule, asked: Asked, who: Principal, membership: Membe
         return False
     member = any(membership.standing(group) is Standing.IN for group in rule.groups)
     by_class = member or bool(rule.app_roles & who.app_roles)
-    return who.oid in rule.principals or (
-        by_class and who.kind is not Kind.UNDECIDED and who.kind in rule.callers
-    )
+    listed = who.oid in rule.principals
+    if rule.callers is None:
+        return listed or (by_class and who.kind is Kind.USER)
+    return (listed or by_class) and who.kind in rule.callers
 
 
 def possibly_denies(rule: Rule, asked: Asked, who: Principal, membership: Membership) -> bool:
@@ -138,7 +139,7 @@ def possibly_denies(rule: Rule, asked: Asked, who: Principal, membership: Member
     member = any(membership.standing(group) is not Standing.OUT for group in rule.groups)
     by_class = member or bool(rule.app_roles & who.app_roles)
     return who.oid in rule.principals or (
-        by_class and (who.kind is Kind.UNDECIDED or who.kind in rule.callers)
+        by_class and (who.kind is Kind.UNDECIDED or rule.callers is None or who.kind in rule.callers)
     )
 
 
@@ -256,9 +257,17 @@ def test_what_is_asked_is_unknown_named_and_worth_asking(request: Request) -> No
 
 @given(requests)
 def test_no_question_left_means_decided(request: Request) -> None:
-    """Where nothing is to be asked, the decision is not `graph-unavailable`; where something is, it is exactly that."""
-    undecided = decide(*request).reason is Reason.GRAPH_UNAVAILABLE
-    assert undecided is bool(open_questions(*request))
+    """Where nothing is to be asked, the decision is not `graph-unavailable`; where something is, it is no allow."""
+    decision = decide(*request)
+    if open_questions(*request):
+        assert isinstance(decision, Deny)
+        assert decision.reason in (
+            Reason.GRAPH_UNAVAILABLE,
+            Reason.NOT_MEMBER,
+            Reason.DEPLOYMENT_NOT_ALLOWED,
+        )
+    else:
+        assert decision.reason is not Reason.GRAPH_UNAVAILABLE
 
 
 @given(requests)
@@ -317,7 +326,7 @@ def test_an_outcome_tells_what_explain_prints() -> None:
 
 def test_an_allow_rule_without_deployments_lets_none_be_named() -> None:
     """None at an allow rule is no deployment, never every deployment: a rule made by hand fails on the safe side."""
-    rule = Rule(id="a", effect=Effect.ALLOW, principals=frozenset({"o"}), callers=frozenset())
+    rule = Rule(id="a", effect=Effect.ALLOW, principals=frozenset({"o"}))
     who = Principal(tenant="t", oid="o", kind=Kind.USER)
     assert evaluate(rule, ASKED, who, Membership()).verdict is Verdict.MATCHES
     named = evaluate(rule, replace(ASKED, deployment="blue"), who, Membership())

@@ -134,11 +134,6 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "defaults.max_membership_age",
         "did you mean max-membership-age?",
     ),
-    "an age of zero": (
-        defaults('max-membership-age = "0s"'),
-        "defaults.max-membership-age",
-        "longer than zero",
-    ),
     "an age without a unit": (
         defaults('max-membership-age = "15"'),
         "defaults.max-membership-age",
@@ -477,11 +472,16 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "ids decide, not names",
     ),
     "a principal in upper case": (rule(f'principals = ["{A.upper()}"]'), f"{STAFF}.principals", A),
-    "a principal twice": (rule(f'principals = ["{A}", "{A}"]'), f"{STAFF}.principals", "twice"),
-    "callers of a rule that only lists principals": (
-        only(f'principals = ["{A}"]\ncallers = ["user"]'),
-        f"{STAFF}.callers",
-        "narrows groups and app-roles only",
+    "a principal twice": (rule(f'principals = ["{B}", "{B}"]'), f"{STAFF}.principals", "twice"),
+    "the id of a group among principals": (
+        only(f'principals = ["{A}"]'),
+        f"{STAFF}.principals",
+        "the id of the group",
+    ),
+    "the id of a group among clients": (
+        rule(f'clients = ["{A}"]'),
+        f"{STAFF}.clients",
+        "the id of the group",
     ),
     "an empty list of app roles": (rule("app-roles = []"), f"{STAFF}.app-roles", "is an empty list"),
     "a blank app role": (rule('app-roles = [""]'), f"{STAFF}.app-roles", "value of an app role"),
@@ -509,17 +509,12 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         f"{NEVER}.groups",
         "is not in [groups]",
     ),
-    "callers of a deny rule that only lists principals": (
-        deny(f'principals = ["{A}"]\ncallers = ["app"]'),
-        f"{NEVER}.callers",
-        "narrows groups and app-roles only",
+    "the id of a group among the principals of a deny rule": (
+        deny(f'principals = ["{A}"]'),
+        f"{NEVER}.principals",
+        "the id of the group",
     ),
     "an endpoint whose every rule denies": (GOOD.replace('"allow"', '"deny"'), f"{AT}.rules", "allow nobody"),
-    "an endpoint whose every allow is denied again": (
-        deny('groups = ["analysts"]'),
-        f"{AT}.rules",
-        "allow nobody",
-    ),
 }
 
 
