@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from copy import replace
@@ -77,7 +78,8 @@ class Gate:
 
     async def handle(self, inbound: Inbound) -> Reply:
         """Return the answer to `inbound`; raises nothing but cancellation."""
-        request_id = str(uuid.uuid4())
+        # Unique, and no secret: the operating system need not be asked for randomness at every request.
+        request_id = str(uuid.UUID(int=random.getrandbits(128), version=4))
         try:
             reply = await self._answer(ADDRESSES[inbound.route], inbound, request_id)
         except Problem as fault:
@@ -124,7 +126,7 @@ class Gate:
             raise
         if isinstance(admitted, Deny):
             raise problem.forbidden(help_text=_help(trail, admitted))
-        return await self._forward(backend, admitted[1], inbound, trail)
+        return await self._forward(backend, admitted[1], trail)
 
     async def _me(self, address: Address, inbound: Inbound, trail: _Trail) -> Reply:
         principal = trail.principal = await self._authenticator.authenticate(inbound.headers)
@@ -158,19 +160,10 @@ class Gate:
             request_id=trail.request_id, decision=decision, principal=trail.principal, asked=trail.asked
         )
 
-    async def _forward(self, backend: Backend, call: Call, inbound: Inbound, trail: _Trail) -> Reply:
+    async def _forward(self, backend: Backend, call: Call, trail: _Trail) -> Reply:
         trail.bytes_in = len(call.body or b"")
         try:
             forwarded = await backend.send(call)
-            reply = forwarded.reply
-            trail.first_byte = self._clock.monotonic()
-            trail.status, trail.upstream_status = reply.status, forwarded.upstream_status
-            if isinstance(reply.body, bytes):
-                body = reply.body
-            elif inbound.streams and inbound.method != "HEAD":
-                return replace(reply, body=_Relay(reply.body, trail, self._complete_late))
-            else:
-                body = await _whole(reply.body)
         except UpstreamFault as fault:
             trail.status, trail.upstream_status = fault.status, fault.upstream_status
             await self._complete(trail, fault.outcome)
@@ -182,9 +175,14 @@ class Gate:
         except BaseException:
             await self._complete(trail, "unknown")
             raise
-        trail.bytes_out = len(body)
+        reply = forwarded.reply
+        trail.first_byte = forwarded.first_byte
+        trail.status, trail.upstream_status = reply.status, forwarded.upstream_status
+        if not isinstance(reply.body, bytes):
+            return replace(reply, body=_Relay(reply.body, trail, self._complete_late))
+        trail.bytes_out = len(reply.body)
         await self._complete(trail, _outcome(trail))
-        return replace(reply, body=body)
+        return reply
 
     async def _complete_late(self, trail: _Trail, outcome: str) -> None:
         # After the invocation has ended the host drops log lines: only a direct sink can take this one (design 2).
@@ -244,13 +242,6 @@ class _Relay(AsyncIterator[bytes]):
                 await aclose(self._source)
             finally:
                 await self._complete(self._trail, self._outcome)
-
-
-async def _whole(body: AsyncIterator[bytes]) -> bytes:
-    try:
-        return b"".join([chunk async for chunk in body])
-    finally:
-        await aclose(body)
 
 
 async def aclose(body: bytes | AsyncIterator[bytes]) -> None:

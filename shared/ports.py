@@ -128,6 +128,8 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     url: str
     deadline: float
     """On the monotonic clock."""
+    streams: bool
+    """Whether a success is handed on as it comes; else it is given whole."""
 
 
 class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
@@ -135,6 +137,8 @@ class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
 
     reply: Reply
     upstream_status: int
+    first_byte: float
+    """When the answer's headers were here, on the monotonic clock."""
 
 
 class Backend(Protocol):

@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Mapping, Sequence
 from copy import replace
 from typing import Any
 
+from shared.gate import aclose
 from shared.model import (
     Asked,
     Effect,
@@ -361,6 +362,7 @@ class FakeBackend:
         self.faults: dict[str, BaseException] = {}
         self.reply = reply or Reply(status=200, headers=(("content-type", "application/json"),), body=b"[1]")
         self.upstream = upstream
+        self.first_byte = 0.0
         self.places = 0
         self.sent = 0
 
@@ -391,6 +393,7 @@ class FakeBackend:
             method="POST",
             url=route.url,
             deadline=0.0,
+            streams=inbound.streams and inbound.method != "HEAD",
         )
 
     async def send(self, call: Call) -> Forwarded:
@@ -401,9 +404,18 @@ class FakeBackend:
         except BaseException:
             self.places -= 1
             raise
-        if isinstance(self.reply.body, bytes):
+        reply = self.reply
+        if not isinstance(reply.body, bytes) and not call.streams:
+            try:
+                reply = replace(reply, body=b"".join([chunk async for chunk in reply.body]))
+            except BaseException:
+                self.places -= 1
+                raise
+            finally:
+                await aclose(self.reply.body)
+        if isinstance(reply.body, bytes):
             self.places -= 1
-        return Forwarded(reply=self.reply, upstream_status=self.upstream)
+        return Forwarded(reply=reply, upstream_status=self.upstream, first_byte=self.first_byte)
 
     def release(self, call: Call) -> None:
         self.log.append("release")

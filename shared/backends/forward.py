@@ -16,6 +16,8 @@ from shared.problem import Slug, UpstreamFault
 from shared.retryafter import parse as parse_retry_after
 
 MAX_ERROR_BODY: Final = 64 * 1024
+MAX_WHOLE: Final = 100 * 1024 * 1024
+"""Bytes of a success that is given whole; the host takes no more either."""
 RELAYED: Final = frozenset({400, 409, 413, 415, 422, 424, 429})
 """Statuses whose JSON body goes to the caller as it is, while the policy says `relay-errors`."""
 
@@ -85,17 +87,14 @@ class Forwarder:
 
     async def _map(self, call: Call, answer: Answer) -> Forwarded:
         status = answer.status
+        first_byte = self._clock.monotonic()
         if 200 <= status < 300:
             if (answer.headers.get("content-encoding") or "identity").lower() != "identity":
                 # It was asked for as it is; what comes compressed all the same is never unpacked (threats T19, D03).
                 raise UpstreamFault(Slug.UPSTREAM_ERROR, outcome=f"upstream-{status}", upstream_status=status)
-            reply = Reply(
-                status=status,
-                headers=_content_type(answer),
-                body=_Body(answer, self, call.route),
-                within=max(0.0, call.deadline - self._clock.monotonic()),
+            return Forwarded(
+                reply=await self._success(call, answer), upstream_status=status, first_byte=first_byte
             )
-            return Forwarded(reply=reply, upstream_status=status)
         if status in (401, 403):
             self._tokens.drop(call.route.scope, call.headers["authorization"].removeprefix("Bearer "))
         fault = self._fault(answer)
@@ -110,8 +109,22 @@ class Forwarder:
                 reply = Reply(
                     status=status, headers=(("content-type", "application/json"), *extra), body=body
                 )
-                return Forwarded(reply=reply, upstream_status=status)
+                return Forwarded(reply=reply, upstream_status=status, first_byte=first_byte)
         raise fault
+
+    async def _success(self, call: Call, answer: Answer) -> Reply:
+        headers = _content_type(answer)
+        if call.streams:
+            within = max(0.0, call.deadline - self._clock.monotonic())
+            body = _Body(answer, self, call.route)
+            return Reply(status=answer.status, headers=headers, body=body, within=within)
+        try:
+            whole = await answer.read(MAX_WHOLE)
+        except TransportFault as fault:
+            raise _cut(fault, answer.status) from fault
+        answer.close()
+        self.release(call.route)
+        return Reply(status=answer.status, headers=headers, body=whole)
 
     def _fault(self, answer: Answer) -> UpstreamFault:
         status = answer.status

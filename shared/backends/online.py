@@ -59,6 +59,7 @@ class Online:
             headers=headers,
             body=body,
             deadline=deadline,
+            streams=inbound.streams and inbound.method != "HEAD",
         )
 
     async def send(self, call: Call) -> Forwarded:

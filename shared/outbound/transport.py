@@ -7,6 +7,7 @@ import errno
 import io
 import math
 from collections.abc import AsyncIterator, Mapping
+from functools import lru_cache
 from typing import Final
 
 import aiohttp
@@ -35,6 +36,10 @@ class _Connector(aiohttp.TCPConnector):
     aiohttp looks only at whether a pooled connection is open, and would take a surplus answer for the next one's.
     """
 
+    def __init__(self, *, keepalive: float, connect_timeout: float) -> None:
+        super().__init__(limit=0, keepalive_timeout=keepalive)
+        self.connect_timeout: Final = connect_timeout
+
     async def connect(
         self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
     ) -> aiohttp.connector.Connection:
@@ -45,6 +50,22 @@ class _Connector(aiohttp.TCPConnector):
                 return connection
             connection.close()
         raise aiohttp.ClientConnectionError("the server speaks before it is asked")
+
+    async def _create_connection(
+        self, req: aiohttp.ClientRequest, traces: list[aiohttp.tracing.Trace], timeout: aiohttp.ClientTimeout
+    ) -> ResponseHandler:
+        # Timed here and not by aiohttp's own setting, which sets a timer for every request, connected or not.
+        try:
+            async with asyncio.timeout(self.connect_timeout):
+                return await super()._create_connection(req, traces, timeout)
+        except TimeoutError as late:
+            raise aiohttp.ConnectionTimeoutError from late
+
+
+@lru_cache(maxsize=1024)
+def _url(text: str) -> URL:
+    """Return `text` as it goes on the wire: exactly as the policy wrote it (threats T01, T02)."""
+    return URL(text, encoded=True)
 
 
 class _SentOnce(aiohttp.ClientError):
@@ -106,7 +127,7 @@ class AiohttpTransport:
         old, old_loop = self._session, self._loop
         self._loop = asyncio.get_running_loop()
         session = self._session = aiohttp.ClientSession(
-            connector=_Connector(limit=0, keepalive_timeout=self._keepalive),
+            connector=_Connector(keepalive=self._keepalive, connect_timeout=self._connect_timeout),
             cookie_jar=aiohttp.DummyCookieJar(),
             trust_env=False,
             auto_decompress=False,
@@ -136,13 +157,11 @@ class AiohttpTransport:
         try:
             response = await session.request(
                 method,
-                URL(url, encoded=True),  # on the wire exactly as the policy wrote it (threats T01, T02)
+                _url(url),
                 headers=headers if "accept-encoding" in headers else {**headers, **_IDENTITY},
                 data=body if body is None or len(body) <= _WHOLE else io.BytesIO(body),
                 allow_redirects=False,
-                timeout=aiohttp.ClientTimeout(
-                    total=left, connect=self._connect_timeout, ceil_threshold=math.inf
-                ),
+                timeout=aiohttp.ClientTimeout(total=left, ceil_threshold=math.inf),
                 middlewares=None if method == "POST" else _ONCE,
             )
         except aiohttp.ClientConnectorError as fault:

@@ -185,6 +185,7 @@ async def test_milliseconds_are_counted_on_the_monotonic_clock() -> None:
     """`first_byte_ms` ends when the model's headers are here, `duration_ms` at the last byte; the wall clock is not used."""
     house, source = streamed(b"a", b"b")
     house.clock.wall = -5.0
+    house.backend.first_byte = house.clock.monotonic()
     reply = await house.ask(streams=True)
     assert not isinstance(reply.body, bytes)
     house.clock.move(1.5)

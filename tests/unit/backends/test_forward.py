@@ -52,6 +52,7 @@ class Sent:
                 method="POST",
                 url=self.route.url,
                 deadline=1.0,
+                streams=True,
             )
         )
 
