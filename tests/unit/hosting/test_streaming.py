@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
+import uvicorn
 from azurefunctions.extensions.http.fastapi import Request
 
 from shared.backends.forward import Forwarder
@@ -369,3 +371,25 @@ async def test_d02_a_caller_who_does_not_read_loses_the_connection_and_the_place
     await time.pass_(PATIENCE + 0.1)
     assert isinstance(playing.exception(), ClientClosed)
     assert source.closed
+
+
+async def test_s09_the_streaming_server_takes_the_headers_of_a_caller_in_200_groups() -> None:
+    """Threats fact 13: 60 KB of headers in small pieces reach the app; uvicorn's other parser cuts them off at 16 KB."""
+
+    async def app(_scope: Any, _receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 204, "headers": []})
+        await send({"type": "http.response.body", "body": b""})
+
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        server = uvicorn.Server(uvicorn.Config(app, log_level="critical", lifespan="off"))
+        serving = asyncio.ensure_future(server.serve([listening]))
+        reader, writer = await asyncio.open_connection(*listening.getsockname()[:2])
+        head = b"GET / HTTP/1.1\r\nhost: x\r\nx-ms-client-principal: " + b"A" * 60_000 + b"\r\n\r\n"
+        for start in range(0, len(head), 4096):
+            writer.write(head[start : start + 4096])
+            await writer.drain()
+            await asyncio.sleep(0.001)
+        assert (await reader.readline()).startswith(b"HTTP/1.1 204")
+        writer.close()
+        server.should_exit = True
+        await serving
