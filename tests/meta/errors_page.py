@@ -105,7 +105,7 @@ def _always(slug: Slug) -> Iterator[tuple[str, str]]:
     for name, value in render(Problem(slug, Reason.INVALID_REQUEST), request_id="").headers:
         if name != "content-type":
             title = "WWW-Authenticate" if name == "www-authenticate" else name.title()
-            yield title, value
+            yield title, "1 to 5" if slug is Slug.OVERLOADED else value
 
 
 def _reason(reason: Reason) -> str:
