@@ -84,7 +84,7 @@ def write(path: Path, sections: list[Section], *, quick: bool) -> None:
         "Written by `make bench`. One run, everything side by side; read the ratios, not the absolute numbers.",
         "",
         f"* Date: {datetime.now(UTC):%Y-%m-%d %H:%M} UTC{' (quick look, not a measurement)' if quick else ''}",
-        f"* Machine: {_processor()}, {len(os.sched_getaffinity(0))} cores, {_memory():.0f} GiB, Linux {platform.release()}",
+        f"* Machine: {_processor()}, {len(os.sched_getaffinity(0))} cores, {_memory():.0f} GiB, {platform.system()}",
         f"* Python {platform.python_version()}; "
         + ", ".join(f"{name} {importlib.metadata.version(name)}" for name in PACKAGES),
         f"* Targets: {met} of {len(targets)} met",

@@ -169,14 +169,15 @@ def inference_server(folder: Path, port: int) -> AbstractAsyncContextManager[Chi
 def run(main: Coroutine[Any, Any, int]) -> int:
     """Run a command to its end or to a signal, both of which stop everything; give its exit status."""
 
-    async def stopping_on_sigterm() -> int:
+    async def stopping_on_signals() -> int:
         task = asyncio.current_task()
         if task is not None:
-            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, task.cancel)
+            for stop in (signal.SIGTERM, signal.SIGHUP):
+                asyncio.get_running_loop().add_signal_handler(stop, task.cancel)
         return await main
 
     try:
-        return asyncio.run(stopping_on_sigterm())
+        return asyncio.run(stopping_on_signals())
     except (KeyboardInterrupt, asyncio.CancelledError):
         return 130
     except (ChildError, OSError, RuntimeError) as exc:

@@ -86,7 +86,11 @@ class App:
         if policy is not None and not faults:
             for warning in policy.warnings:
                 _log.warning("policy: %s", warning)
-            _log.info("policy %s with %d endpoints", policy.digest, len(policy.routes))
+            _log.info("policy %s, endpoints: %d", policy.digest, len(policy.routes))
+            if self._settings.identity != "token" and not self._settings.platform_auth_enabled():
+                _log.warning(
+                    "App Service Authentication is off (WEBSITE_AUTH_ENABLED): everything but /healthz is 503"
+                )
             self._gate = wire(self._settings, policy, SystemClock())
 
 

@@ -251,5 +251,7 @@ def _word(decision: Allow | Deny | Problem) -> str:
 
 
 def _kind(exc: Exception) -> str:
-    number = exc.errno if isinstance(exc, OSError) else None
-    return type(exc).__name__ if number is None else f"{type(exc).__name__} ({number})"
+    if not isinstance(exc, OSError) or exc.errno is None:
+        return type(exc).__name__
+    where = "" if exc.filename is None else f" {exc.filename}"
+    return f"{type(exc).__name__} ({exc.errno}){where}"

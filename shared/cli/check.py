@@ -46,6 +46,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(*_summary(route, policy), sep="\n")
     for warning in policy.warnings:
         print(f"warning: {warning}")
+    if alone is None and settings.identity != "token" and not settings.platform_auth_enabled():
+        print(
+            "note: WEBSITE_AUTH_ENABLED is not true here; where the platform does not set it, all but /healthz is 503"
+        )
     return 0
 
 

@@ -21,7 +21,7 @@ from shared.identity.claims import Claims
 from shared.identity.document import parse_principal
 from shared.identity.easyauth import PRINCIPAL, PRINCIPAL_ID, PRINCIPAL_IDP, PROVIDER
 from shared.ids import guid
-from shared.model import Asked, Headers, Kind, Membership, Policy, Principal
+from shared.model import Asked, Headers, Kind, Membership, Policy, Principal, Reason
 from shared.policy.loader import PolicyFaults, load_file
 from shared.policy.routing import match
 from shared.problem import Unauthenticated, Undecidable
@@ -30,6 +30,12 @@ from shared.settings import Settings
 ALLOW: Final = 0
 DENY: Final = 1
 ERROR: Final = 2
+_HINTS: Final = {
+    Reason.UNKNOWN_ENDPOINT: "the policy has no endpoint of that name: groupgate check lists them",
+    Reason.ISSUER_MISMATCH: "the issuer must be the tenant's own at GROUPGATE_AUTHORITY",
+    Reason.CREDENTIAL_UNAVAILABLE: "to ask Graph from a laptop, set GROUPGATE_CREDENTIAL=developer and sign in with az login",
+}
+"""What to look at, for the reasons that are the operator's more often than the caller's."""
 _EXIT: Final = {"allow": ALLOW, "deny": DENY, "error": ERROR}
 
 
@@ -76,6 +82,9 @@ def run(arguments: argparse.Namespace) -> int:
     except _Unusable as unusable:
         print(f"groupgate explain: {unusable}", file=sys.stderr)
         return ERROR
+    hint = _HINTS.get(Reason(explanation.reason))
+    if hint is not None:
+        print(f"groupgate explain: {hint}", file=sys.stderr)
     if arguments.json:
         print(msgspec.json.format(msgspec.json.encode(explanation)).decode())
     else:

@@ -188,7 +188,7 @@ def _lines(explanation: Explanation) -> Iterator[str]:
             else f"issued {caller.issued_s_ago:g} s ago"
         )
         marker = ", and a marker that groups were left out" if caller.overage else ""
-        yield f"            {caller.groups} groups{marker}, {age}"
+        yield f"            groups: {caller.groups}{marker}, {age}"
     for group in explanation.membership:
         where = (
             "nobody knows" if group.source is None else f"by {_SOURCES[group.source]}, {group.age_s:g} s old"

@@ -34,7 +34,8 @@ def load_file(path: Path, *, allow_http: bool, place: str = "GROUPGATE_POLICY") 
             data = file.read(MAX_BYTES + 1)
     except (OSError, ValueError) as exc:  # ValueError: a path with a null character
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
-        raise PolicyFaults((Fault(place=place, message=f"cannot read {path}: {why}"),)) from exc
+        start = "; start from policy.sample.toml" if isinstance(exc, FileNotFoundError) else ""
+        raise PolicyFaults((Fault(place=place, message=f"cannot read {path}: {why}{start}"),)) from exc
     return load(data, allow_http=allow_http)
 
 
