@@ -13,6 +13,7 @@ from shared import problem
 from shared.audit import Audit, make_sink
 from shared.backends.forward import Forwarder
 from shared.backends.online import Online
+from shared.configuration import configured
 from shared.gate import Gate, finish
 from shared.identity.easyauth import EasyAuth
 from shared.identity.issuers import PUBLIC_AUTHORITY, fixed, public_issuers
@@ -22,7 +23,6 @@ from shared.membership.limiter import Limiter
 from shared.membership.resolver import Resolver
 from shared.model import Inbound, Policy, Reason, Reply
 from shared.outbound.transport import AiohttpTransport
-from shared.policy.loader import PolicyFaults, load_file
 from shared.ports import Authenticator, Clock
 from shared.problem import Undecidable
 from shared.settings import DEFAULT_GRAPH, ROOT, Settings
@@ -75,15 +75,10 @@ class App:
         # Both log at INFO for every call, each line a message to the host.
         for chatty in ("azure", "aiohttp"):
             logging.getLogger(chatty).setLevel(logging.WARNING)
-        faults = list(self._settings.faults)
-        policy: Policy | None = None
-        try:
-            policy = load_file(self._settings.policy_path, allow_http=self._settings.allow_http)
-        except PolicyFaults as found:
-            faults.extend(found.faults)
+        policy, faults = configured(self._settings)
         for fault in faults:
             _log.error("configuration fault: %s", fault)
-        if policy is not None and not faults:
+        if policy is not None:
             for warning in policy.warnings:
                 _log.warning("policy: %s", warning)
             _log.info("policy %s, endpoints: %d", policy.digest, len(policy.routes))

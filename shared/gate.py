@@ -98,8 +98,8 @@ class Gate:
             _check_method(address, inbound)
             return Reply(status=200, headers=())
         if inbound.route == "readyz":
-            _check_method(address, inbound)
             await self._ready()
+            _check_method(address, inbound)
             return Reply(status=200, headers=())
         trail = _Trail(request_id=request_id, started=self._clock.monotonic())
         try:

@@ -64,6 +64,7 @@ class Worker:
         self._levels: dict[str, int] = {}
         self._server_tasks: set[asyncio.Task[Any]] = set()
         self._runtime: Any = None
+        self._handler: InvocationHandler | None = None
         self.functions: tuple[Function, ...] = ()
         self.http_uri: str | None = None
         """Base URL of the worker's own HTTP server when the app streams, else None."""
@@ -78,8 +79,8 @@ class Worker:
         self._runtime = importlib.import_module("azure_functions_runtime")
         settings = importlib.import_module("azure_functions_runtime.utils.app_setting_manager")
         debug = settings.is_envvar_true("PYTHON_ENABLE_DEBUG_LOGGING")
-        handler = InvocationHandler(self._running, self._runtime.invocation_id_cv.get)
-        attach(handler, level=logging.DEBUG if debug else logging.INFO)
+        self._handler = InvocationHandler(self._running, self._runtime.invocation_id_cv.get)
+        attach(self._handler, level=logging.DEBUG if debug else logging.INFO)
         self._runtime.start_threadpool_executor()
         before = asyncio.all_tasks()
         init = SimpleNamespace(capabilities={}, function_app_directory=app_dir)
@@ -133,6 +134,8 @@ class Worker:
         finally:
             self._runtime.invocation_id_cv.reset(token)
             del self._running[invocation_id]
+            if self._handler is not None:
+                self._handler.flush()  # what was logged is on the console before the caller has its answer
         if response.result.status != StatusResult.Success:
             exception = response.result.exception
             return _failed(function, f"{exception.message}\n{exception.stack_trace}")

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Iterator
 from pathlib import Path
 
+from shared.configuration import configured
 from shared.model import Effect, Policy, Route, Rule
 from shared.policy.loader import PolicyFaults, load_file
 from shared.ports import Fault
@@ -29,16 +30,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Print faults, one a line, and return 2; or print a summary and return 0."""
     settings = Settings.from_env()
     alone: Path | None = arguments.file
-    faults: list[Fault] = [] if alone is not None else list(settings.faults)
     path = settings.policy_path if alone is None else alone
-    policy: Policy | None = None
-    if not any(fault.place == "GROUPGATE_POLICY" for fault in faults):
-        place = "GROUPGATE_POLICY" if alone is None else "FILE"
-        try:
-            policy = load_file(path, allow_http=settings.allow_http, place=place)
-        except PolicyFaults as found:
-            faults.extend(found.faults)
-    if policy is None or faults:
+    policy, faults = configured(settings) if alone is None else _alone(alone, allow_http=settings.allow_http)
+    if policy is None:
         print(*faults, sep="\n")
         return FAULTY
     print(f"{path} is in order: policy {policy.digest}")
@@ -51,6 +45,13 @@ def run(arguments: argparse.Namespace) -> int:
             "note: WEBSITE_AUTH_ENABLED is not true here; where the platform does not set it, all but /healthz is 503"
         )
     return 0
+
+
+def _alone(path: Path, *, allow_http: bool) -> tuple[Policy | None, tuple[Fault, ...]]:
+    try:
+        return load_file(path, allow_http=allow_http, place="FILE"), ()
+    except PolicyFaults as found:
+        return None, found.faults
 
 
 def _summary(route: Route, policy: Policy) -> Iterator[str]:

@@ -17,12 +17,12 @@ from shared import strictjson
 from shared.app import Parts, SystemClock
 from shared.authorize import authorize
 from shared.cli.explanation import Explanation, caller_of, decided, explain, failed, text, unproven
+from shared.configuration import configured
 from shared.identity.claims import Claims
 from shared.identity.document import parse_principal
 from shared.identity.easyauth import PRINCIPAL, PRINCIPAL_ID, PRINCIPAL_IDP, PROVIDER
 from shared.ids import guid
-from shared.model import Asked, Headers, Kind, Membership, Policy, Principal, Reason
-from shared.policy.loader import PolicyFaults, load_file
+from shared.model import Asked, Headers, Kind, Membership, Principal, Reason
 from shared.policy.routing import match
 from shared.problem import Unauthenticated, Undecidable
 from shared.settings import Settings
@@ -93,7 +93,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 async def _explain(settings: Settings, given: _Given, asked: Asked) -> Explanation:
-    policy = _policy(settings)
+    policy, faults = configured(settings)
+    if policy is None:
+        print(*faults, sep="\n", file=sys.stderr)
+        return failed(unproven(None, asked, Reason.MISCONFIGURED), Reason.MISCONFIGURED)
     clock = SystemClock()
     parts = Parts(settings, policy, clock)
     try:
@@ -115,23 +118,11 @@ async def _explain(settings: Settings, given: _Given, asked: Asked) -> Explanati
         )
         return decided(steps, ruling.decision)
     except Unauthenticated as fault:
-        return unproven(policy, asked, fault.reason)
+        return unproven(policy.digest, asked, fault.reason)
     except Undecidable as fault:
-        return failed(unproven(policy, asked, fault.reason), fault.reason)
+        return failed(unproven(policy.digest, asked, fault.reason), fault.reason)
     finally:
         await parts.transport.close()
-
-
-def _policy(settings: Settings) -> Policy:
-    faults = settings.faults
-    try:
-        policy = load_file(settings.policy_path, allow_http=settings.allow_http)
-    except PolicyFaults as found:
-        faults += found.faults
-    else:
-        if not faults:
-            return policy
-    raise _Unusable("the configuration has faults:\n" + "\n".join(map(str, faults)))
 
 
 async def _principal(settings: Settings, parts: Parts, given: _Given) -> Principal:

@@ -70,7 +70,7 @@ class Tried(msgspec.Struct, frozen=True, kw_only=True):
 class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Every step of one decision."""
 
-    policy: str
+    policy: str | None
     endpoint: str
     deployment: str | None
     caller: Caller | None
@@ -110,7 +110,7 @@ def explain(
 ) -> Explanation:
     """Return the steps up to the decision, which is still to be put in; each rule is tried as the decision tries it."""
     return msgspec.structs.replace(
-        unproven(policy, asked, Reason.GRAPH_UNAVAILABLE),
+        unproven(policy.digest, asked, Reason.GRAPH_UNAVAILABLE),
         caller=caller,
         membership=[] if route is None else list(_groups(policy, route, membership)),
         rules=[] if route is None else list(_rules(route, asked, principal, membership)),
@@ -132,10 +132,10 @@ def failed(explanation: Explanation, reason: Reason) -> Explanation:
     return msgspec.structs.replace(explanation, decision="error", reason=reason)
 
 
-def unproven(policy: Policy, asked: Asked, reason: Reason) -> Explanation:
+def unproven(policy: str | None, asked: Asked, reason: Reason) -> Explanation:
     """Return the explanation of a denial before anything is asked: it is not proven who the caller is."""
     return Explanation(
-        policy=policy.digest,
+        policy=policy,
         endpoint=asked.name,
         deployment=asked.deployment,
         caller=None,
@@ -175,7 +175,7 @@ def _rules(route: Route, asked: Asked, principal: Principal, membership: Members
 def _lines(explanation: Explanation) -> Iterator[str]:
     deployment = "" if explanation.deployment is None else f", deployment {explanation.deployment}"
     yield f"asked       score {explanation.endpoint}{deployment}"
-    yield f"policy      {explanation.policy}"
+    yield f"policy      {explanation.policy or 'none: the configuration has faults'}"
     caller = explanation.caller
     if caller is not None:
         taken = " (taken for no guest)" if caller.assumed else ""

@@ -35,16 +35,20 @@ def parse(document: Mapping[str, object]) -> KeySet:
     """Return the usable keys of a JWK Set; raise KeySetFault when it cannot be trusted or none is left.
 
     Keys of another type, use or algorithm are dropped and the rest serve (ruling "Keys"): so are keys that are too
-    weak and keys that publish their private half. Two keys with one `kid`, usable or not, spoil the whole set: a
-    signature would be judged by whichever came last.
+    weak and keys that publish their private half. Two usable keys with one `kid` spoil the whole set: a signature would
+    be judged by whichever came last.
     """
     keys = document.get("keys")
     if not isinstance(keys, list) or len(keys) > MAX_KEYS or not all(isinstance(key, dict) for key in keys):
         raise KeySetFault("not a key set")
-    kids = [key["kid"] for key in keys if "kid" in key]
-    if not all(isinstance(kid, str) for kid in kids) or len(set(kids)) != len(kids):
-        raise KeySetFault("one kid, two keys")
-    usable = {key["kid"]: public for key in keys if key.get("kid") and (public := _usable(key)) is not None}
+    usable: dict[str, RSAPublicKey] = {}
+    for key in keys:
+        kid, public = key.get("kid"), _usable(key)
+        if public is None or kid is None or kid == "":
+            continue
+        if not isinstance(kid, str) or kid in usable:
+            raise KeySetFault("one kid, two keys")
+        usable[kid] = public
     if not usable:
         raise KeySetFault("no key for RS256")
     return KeySet(keys=usable)

@@ -19,7 +19,8 @@ AT_ONCE: Final = 8
 LONGEST_WAIT: Final = 2.0
 """Seconds; what must wait longer is refused, as soon as that can be foreseen."""
 
-_WINDOW: Final = 1.0
+_WINDOW: Final = 1.1
+"""Seconds: a little over one, since calls that start apart may arrive closer together."""
 
 
 class _Queue:

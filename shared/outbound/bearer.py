@@ -10,8 +10,10 @@ from typing import Final
 from shared.ids import guid
 from shared.strictjson import loads_object
 
-_TOKEN68: Final = re.compile(r"[A-Za-z0-9._~+/-]+=*")
-"""What may stand after `Bearer` (RFC 6750, section 2.1): nothing that could end a header."""
+_SENDABLE: Final = re.compile(r"[\x21-\x7e]+")
+"""A token is opaque to its client: anything that can neither end a header nor be taken for two."""
+_JWT: Final = re.compile(r"eyJ[A-Za-z0-9_-]*\.([A-Za-z0-9_-]+)\.[A-Za-z0-9_-]*")
+"""The compact form of a JWT: its first part is a JSON object in base64url, and `{"` encodes to `eyJ`."""
 _GRAPH_APP: Final = "00000003-0000-0000-c000-000000000000"
 _GRAPH_HOST: Final = re.compile(r"https://(dod-)?(graph\.microsoft\.|microsoftgraph\.)[^/]+/?")
 
@@ -26,13 +28,14 @@ def expiry(token: object, expires_on: float, *, scope: str) -> float:
     Raise BadToken for what is no bearer token or is a JWT for another audience than `scope`'s resource. A token that is
     no JWT is opaque and taken as it is; a JWT is not verified here, which is for whoever receives it.
     """
-    if not isinstance(token, str) or not _TOKEN68.fullmatch(token):
+    if not isinstance(token, str) or not _SENDABLE.fullmatch(token):
         raise BadToken("not a bearer token")
     if not math.isfinite(expires_on):
         raise BadToken("no expiry")
-    if token.count(".") != 2:
+    compact = _JWT.fullmatch(token)
+    if compact is None:
         return expires_on
-    claims = _claims(token.split(".")[1])
+    claims = _claims(compact[1])
     audience = claims.get("aud")
     if audience is not None and not (
         isinstance(audience, str) and _is_for(audience, scope.removesuffix("/.default"))

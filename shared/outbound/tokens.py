@@ -19,8 +19,6 @@ REFRESH_PAUSE: Final = 30.0
 """Seconds between two attempts to renew a token that still serves."""
 FAILURE_PAUSE: Final = 1.5
 """Seconds that a failure answers for all who ask: no storm, yet the gate is back within five seconds."""
-DROP_PAUSE: Final = 5.0
-"""Seconds after a drop in which another one does nothing: a model that refuses every token must not cost one each."""
 
 Fetch = Callable[[str], Awaitable[tuple[str, float]]]
 """Returns a token for a scope and when it ends, in seconds since 1970; may raise anything."""
@@ -49,7 +47,6 @@ class KeptTokens:
         self._timeout: Final = timeout
         self._held: Final[dict[str, _Held]] = {}
         self._paused: Final[dict[str, float]] = {}
-        self._dropped: Final[dict[str, float]] = {}
         self._flights: Final[Flights[tuple[str, bool], None, str]] = Flights()
 
     async def token(self, scope: str) -> str:
@@ -66,13 +63,12 @@ class KeptTokens:
         return await self._await_first(scope)
 
     def drop(self, scope: str, token: str) -> None:
-        """Have the next request ask for another token than `token`; at most once in DROP_PAUSE.
+        """Have the next request ask for another token than `token`, which somebody refused.
 
         One endpoint without a role must not cost the others the token that they are served with in an outage.
         """
-        held, now = self._held.get(scope), self._clock.monotonic()
-        if held is not None and held.token == token and now >= self._dropped.get(scope, now):
-            self._dropped[scope] = now + DROP_PAUSE
+        held = self._held.get(scope)
+        if held is not None and held.token == token:
             held.refused = True
 
     async def _another(self, scope: str, held: _Held) -> str:

@@ -62,7 +62,7 @@ def label(text: str) -> str | None:
 
 def help_text(text: str) -> str | None:
     """Check what a refused colleague is told: one line of printable text."""
-    return _one_line(text, most=300)
+    return _one_line(text.strip() or text, most=1000)
 
 
 def app_role(text: str) -> str | None:

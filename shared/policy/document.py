@@ -101,7 +101,7 @@ class RuleTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_o
 
     unbuilt: ClassVar[frozenset[str]] = frozenset({"limits", "per", "scope", "inputs", "outputs"})
 
-    id: Annotated[Name, Meta(description="The rule's name on record; once at each endpoint.")] | UnsetType
+    id: Annotated[Label, Meta(description="The rule's name on record; once at each endpoint.")] | UnsetType
     effect: (
         Annotated[Literal["allow", "deny"], Meta(description="Any matching deny wins over every allow.")]
         | UnsetType
@@ -139,7 +139,7 @@ class EndpointTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
             _text(
                 checks.help_text,
                 minLength=1,
-                maxLength=300,
+                maxLength=1000,
                 description="Told to a refused colleague; absent, nothing is told.",
             ),
         ]

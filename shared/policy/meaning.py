@@ -97,7 +97,7 @@ class _Judge:
             table.rules is not UNSET
             and not found
             and self.sound(f"{place}.rules")
-            and not any(rule.effect == "allow" for rule in _rules(table))
+            and not any(allowing(_rules(table)))
         ):
             yield Fault(
                 place=f"{place}.rules",

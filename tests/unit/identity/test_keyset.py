@@ -62,11 +62,15 @@ def test_a_key_that_must_not_verify_is_dropped_and_the_rest_serve(key: dict[str,
     assert set(parse({"keys": [key, jwk("key-2")]}).keys) == {"key-2"}
 
 
-@pytest.mark.parametrize(
-    "other", [jwk("key-1"), jwk("key-2", kid="key-1"), {**EC, "kid": "key-1"}, {"kid": "key-1"}]
-)
+def test_a_key_that_is_dropped_takes_nobodys_kid() -> None:
+    """The ruling "Keys": a key of another type or use is dropped, and one with the same `kid` serves."""
+    others = [{**EC, "kid": "key-1"}, {"kid": "key-1"}, {**jwk("key-2", kid="key-1"), "use": "enc"}]
+    assert set(parse({"keys": [*others, jwk("key-1")]}).keys) == {"key-1"}
+
+
+@pytest.mark.parametrize("other", [jwk("key-1"), jwk("key-2", kid="key-1")], ids=["equal", "another"])
 def test_two_keys_with_one_kid_spoil_the_set(other: dict[str, object]) -> None:
-    """S22: poisoned; usable or not, equal or not."""
+    """S22: poisoned, whether the two are the same key or not."""
     with pytest.raises(KeySetFault):
         parse({"keys": [jwk("key-1"), other, jwk("key-3")]})
 
@@ -79,8 +83,7 @@ DOCUMENTS: list[dict[str, object]] = [
     {"keys": "key-1"},
     {"keys": [None]},
     {"keys": [jwk("key-1"), []]},
-    {"keys": [jwk("key-1"), {"kid": 1}]},
-    {"keys": [jwk("key-1"), {"kid": None}]},
+    {"keys": [jwk("key-1"), {**jwk("key-2"), "kid": 1}]},
     {"keys": [jwk("key-1"), *({"kid": str(number)} for number in range(MAX_KEYS))]},
     {"keys": [{**jwk("key-1"), "kid": str(number)} for number in range(1_000)]},
     jwk("key-1"),

@@ -386,7 +386,7 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "a blank help": (endpoint('help = "  "'), f"{AT}.help", "is blank"),
     "a help of two lines": (endpoint('help = "one\\ntwo"'), f"{AT}.help", "one line"),
     "a help with a right-to-left override": (endpoint('help = "a\\u202eb"'), f"{AT}.help", "printable"),
-    "a help of 301 characters": (endpoint(f'help = "{"h" * 301}"'), f"{AT}.help", "at most 300"),
+    "a help of 1,001 characters": (endpoint(f'help = "{"h" * 1001}"'), f"{AT}.help", "at most 1000"),
     "a scope without a scheme": (
         endpoint('scope = "ml.azure.com/.default"'),
         f"{AT}.scope",
@@ -411,11 +411,16 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "must be a table, not text",
     ),
     "a rule without an id": (GOOD.replace('id = "staff"\n', ""), f"{AT}.rules[0].id", "is required"),
-    "a rule with a blank id": (GOOD.replace('"staff"', '""'), f"{AT}.rules[0].id", "1 to 64 letters"),
-    "a rule with spaces in its id": (
-        GOOD.replace('"staff"', '"the staff"'),
+    "a rule with a blank id": (GOOD.replace('"staff"', '""'), f"{AT}.rules[0].id", "is blank"),
+    "a rule with two lines in its id": (
+        GOOD.replace('"staff"', '"the\\nstaff"'),
         f"{AT}.rules[0].id",
-        "1 to 64 letters",
+        "one line of printable text",
+    ),
+    "an endpoint whose every allow is denied again": (
+        deny('groups = ["analysts"]'),
+        f"{AT}.rules",
+        "allow nobody",
     ),
     "a rule without an effect": (GOOD.replace('effect = "allow"\n', ""), f"{STAFF}.effect", "is required"),
     "a rule with an effect in capitals": (
