@@ -81,6 +81,9 @@ class EasyAuth:
         document = parse_header(text)
         if document.auth_typ != PROVIDER:
             raise Unauthenticated(Reason.PROVIDER_MISMATCH)
-        principal = principal_of(document.claims, tenant=self._tenant, issuers=await self._issuers())
-        self._known.put(text, _Known(principal=principal, issuer=document.claims.one("iss")), size=len(text))
+        issuer = document.claims.one("iss")
+        # Where the principal names no issuer there is none to compare, and nobody's document is needed for it.
+        issuers = frozenset[str]() if issuer is None else await self._issuers()
+        principal = principal_of(document.claims, tenant=self._tenant, issuers=issuers)
+        self._known.put(text, _Known(principal=principal, issuer=issuer), size=len(text))
         return principal

@@ -259,6 +259,7 @@ async def test_another_authoritys_issuer_is_asked_for() -> None:
     given = headers(encoded(user()))
     with pytest.raises(Undecidable):
         await easyauth.authenticate(given)
+    assert (await easyauth.authenticate(headers(encoded(user(iss=None))))).oid == OID, "nothing to compare"
     known = frozenset({ISSUER_2})
     assert (await easyauth.authenticate(given)).oid == OID
     known = frozenset({"https://sts.example/other"})
