@@ -14,7 +14,11 @@ def configured(settings: Settings) -> tuple[Policy | None, tuple[Fault, ...]]:
     if any(fault.place == "GROUPGATE_POLICY" for fault in faults):
         return None, faults  # where no file is named, none is looked for
     try:
-        policy = load_file(settings.policy_path, allow_http=settings.allow_http)
+        policy = load_file(
+            settings.policy_path,
+            allow_http=settings.allow_http,
+            shared_counters=settings.redis_url is not None,
+        )
     except PolicyFaults as found:
         return None, faults + found.faults
     return (None, faults) if faults else (policy, ())

@@ -55,6 +55,7 @@ class Reason(enum.StrEnum):
     GRAPH_FORBIDDEN = "graph-forbidden"
     KEYS_UNAVAILABLE = "keys-unavailable"
     CREDENTIAL_UNAVAILABLE = "credential-unavailable"
+    LIMITS_UNAVAILABLE = "limits-unavailable"
     AUDIT_UNAVAILABLE = "audit-unavailable"
     MISCONFIGURED = "misconfigured"
 
@@ -161,6 +162,26 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     deployment: str | None = None
 
 
+class Rate(msgspec.Struct, frozen=True, kw_only=True):
+    """So much in a window of time."""
+
+    amount: int
+    period: int
+    """Seconds."""
+
+
+class Limits(msgspec.Struct, frozen=True, kw_only=True):
+    """What a rule gives away: requests and tokens, for each caller or for all that the rule lets in together."""
+
+    requests: Rate | None = None
+    tokens: Rate | None = None
+    per: Literal["caller", "rule"] = "caller"
+    scope: Literal["shared", "instance"] = "shared"
+    """Where it is counted: in Redis for every instance together, or in each instance for itself."""
+    fail: Literal["closed", "local"] = "closed"
+    """What a shared limit does while Redis cannot be asked: refuse, or count in this instance."""
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule of the policy, groups resolved to object ids."""
 
@@ -175,6 +196,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Allowed `azp`/`appid`; None is every client."""
     deployments: frozenset[str] | None = None
     """Allow: what may be named (empty: none). Deny: what is denied; None is every deployment and none named."""
+    limits: Limits | None = None
+    """What this rule gives away while it is the one on record; None is no bound."""
 
 
 class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -191,9 +214,12 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     target: TargetKind
     name: str
     kind: str
-    """`online`; later `batch` and `openai`."""
+    """`online` or `openai`; later `batch`."""
     url: str
+    """Online: the scoring URI. OpenAI: the resource's address, with no path."""
     scope: str
+    operations: frozenset[str]
+    """What may be asked of it; an operation that is not here is denied."""
     rules: tuple[Rule, ...]
     lifetimes: Lifetimes
     timeout: float
@@ -201,11 +227,18 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     max_body: int
     """Bytes."""
     content_types: frozenset[str]
+    """Media types of an endpoint's requests; a model's follow from the operation."""
     concurrency: int
     relay_errors: bool
     help: str | None = None
     groups: frozenset[str] = frozenset()
     """Every group that a rule of this route names."""
+    deployment: str = ""
+    """A model's name at the resource; empty for an endpoint."""
+    fields: frozenset[str] = frozenset()
+    """What a model's requests may hold beyond what the gate lets through by itself (docs, "Models")."""
+    default_max_tokens: int = 0
+    """Tokens to reserve for the answer of a model where the request does not bound it."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -265,6 +298,8 @@ class Allow(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     proof: Fact | None = None
     """The membership fact for `member` and `outage-grace`; None where no group was needed."""
+    group: str | None = None
+    """Object id of the group that let the caller in; None where no group was needed."""
 
 
 class Deny(msgspec.Struct, frozen=True, kw_only=True):
@@ -278,11 +313,40 @@ class Deny(msgspec.Struct, frozen=True, kw_only=True):
 Decision = Allow | Deny
 
 
+class Usage(msgspec.Struct, frozen=True, kw_only=True):
+    """Tokens of one call, as the model counted them."""
+
+    prompt: int
+    completion: int
+    total: int
+
+
+class Stream(Protocol):
+    """A body on its way from the model, chunk by chunk; what is known of it is complete once it has ended."""
+
+    @property
+    def usage(self) -> Usage | None:
+        """Return the tokens that the model told, None while it told none."""
+
+    @property
+    def fault(self) -> Exception | None:
+        """Return what ended the body early where the caller was told so in the body itself; else None."""
+
+    def __aiter__(self) -> AsyncIterator[bytes]:
+        """Return itself."""
+
+    async def __anext__(self) -> bytes:
+        """Return the next bytes; raise problem.UpstreamFault when the body is cut short."""
+
+    async def aclose(self) -> None:
+        """Let go of the model's answer, read to its end or not. Idempotent."""
+
+
 class Reply(msgspec.Struct, frozen=True, kw_only=True):
     """An answer on its way to the caller; `body` is whole bytes or chunks as they come from the model."""
 
     status: int
     headers: tuple[tuple[str, str], ...]
-    body: bytes | AsyncIterator[bytes] = b""
+    body: bytes | Stream = b""
     within: float | None = None
     """Seconds that are left for sending the body on; None where there is no bound."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -19,6 +19,8 @@ from shared.model import (
     Principal,
     Reply,
     Route,
+    Rule,
+    Usage,
 )
 from shared.problem import Problem
 
@@ -116,7 +118,7 @@ class Transport(Protocol):
 
 
 class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """An allowed request, with all that may fail before the first byte upstream already done."""
+    """An allowed request, checked and put into the words of the model's side."""
 
     route: Route
     asked: Asked
@@ -130,6 +132,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """On the monotonic clock."""
     streams: bool
     """Whether a success is handed on as it comes; else it is given whole."""
+    tokens: int = 0
+    """How many tokens to reserve for it; 0 for endpoints."""
+    hide_usage: bool = False
+    """Whether the gate asked for the usage that the caller did not ask for."""
+    principal: Principal
 
 
 class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
@@ -139,22 +146,80 @@ class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
     upstream_status: int
     first_byte: float
     """When the answer's headers were here, on the monotonic clock."""
+    usage: Usage | None = None
+    """The tokens that a whole answer told; a stream tells its own."""
 
 
 class Backend(Protocol):
     """One kind of model service."""
 
     def read(self, inbound: Inbound) -> Asked:
-        """Parse what is asked; raise problem.AskedWrongly for what can never be right."""
+        """Return what the address and the headers ask. Never raises: what is no name is the name of nothing."""
 
-    async def prepare(self, route: Route, asked: Asked, inbound: Inbound, *, request_id: str) -> Call:
-        """Check how it is asked, read the body, take a place and a token; raise problem.Problem."""
+    async def resolve(self, asked: Asked, inbound: Inbound, principal: Principal) -> Asked:
+        """Return all that is asked, by a known caller: what only the body can tell as well; raise problem.Problem."""
+
+    async def prepare(
+        self,
+        route: Route,
+        asked: Asked,
+        inbound: Inbound,
+        *,
+        rule: Rule,
+        principal: Principal,
+        request_id: str,
+    ) -> Call:
+        """Check how it is asked and return what to send, with nothing taken yet; raise problem.Problem."""
+
+    async def take(self, call: Call) -> Call:
+        """Take a place and a token, and return the call with it; raise problem.Undecidable with nothing taken."""
 
     async def send(self, call: Call) -> Forwarded:
-        """Send the call; raise problem.UpstreamFault. The place is given back when the reply's body ends."""
+        """Send a call that has been taken; raise problem.UpstreamFault. The place is given back when the body ends."""
 
     def release(self, call: Call) -> None:
-        """Give back the place of a prepared call that is never sent."""
+        """Give back the place of a call that is never sent."""
+
+
+class Reservation(Protocol):
+    """What one allowed call has taken of its rule's limits, until it is settled."""
+
+    @property
+    def counted(self) -> str:
+        """Return where it was counted: `shared`, `instance`, or `local` (shared, while Redis cannot be asked)."""
+
+    @property
+    def headers(self) -> tuple[tuple[str, str], ...]:
+        """Return the `x-ratelimit-*` headers of the answer."""
+
+    async def settle(self, tokens: int | None) -> None:
+        """Charge `tokens` instead of what was reserved; None lets the reservation stand. Never raises.
+
+        Only the first settle or cancel counts.
+        """
+
+    async def cancel(self) -> None:
+        """Give everything back: nothing was sent. Never raises."""
+
+
+class Quota(Protocol):
+    """Counts what rules with limits give away."""
+
+    async def reserve(self, route: Route, rule: Rule, principal: Principal, *, tokens: int) -> Reservation:
+        """Take one request and `tokens` of what `rule` (which has limits) gives; nothing where either does not fit.
+
+        Raise problem.RateLimited when it is used up, problem.Undecidable (limits-unavailable) when it cannot be counted.
+        """
+
+
+class Owners(Protocol):
+    """Remembers who made what the model's side stores, such as a response (threat T09)."""
+
+    async def remember(self, ids: Iterable[str], principal: Principal, model: str) -> None:
+        """Note that `principal` made the things with these ids, of `model`. Never raises: forgotten is refused."""
+
+    async def model_of(self, id_: str, principal: Principal) -> str | None:
+        """Return the model of a thing that `principal` made; None for everything else, known or not."""
 
 
 class Recorder(Protocol):
@@ -171,8 +236,13 @@ class Recorder(Protocol):
         decision: Allow | Deny | Problem,
         principal: Principal | None = None,
         asked: Asked | None = None,
+        allowed: Allow | None = None,
+        counted: str | None = None,
     ) -> None:
-        """Record a decision before anything goes upstream; raise problem.Undecidable (audit-unavailable)."""
+        """Record a decision before anything goes upstream; raise problem.Undecidable (audit-unavailable).
+
+        `allowed` is what had been decided before the problem that `decision` is; `counted` is where a limit counted.
+        """
 
     async def completed(
         self,
@@ -185,6 +255,8 @@ class Recorder(Protocol):
         bytes_out: int = 0,
         first_byte_ms: float | None = None,
         duration_ms: float,
+        model: str | None = None,
+        usage: Usage | None = None,
     ) -> None:
         """Record how an allowed call ended. Never raises."""
 

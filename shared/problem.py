@@ -5,6 +5,8 @@ The tree::
     Problem                 an answer that is the gate's own and not the model's
     ├── Unauthenticated     401  who is calling is not proven
     ├── AskedWrongly        4xx  the request itself cannot be taken
+    ├── NotFound            404  no such operation of models, or a stored response that is not the caller's own
+    ├── RateLimited         429  the caller has used up what its rule gives
     ├── Undecidable         503  the gate could not decide, or not record, or not ask with its own identity
     └── UpstreamFault       what the model's side did, in the gate's words
     ClientClosed            the caller went away: nobody is left to answer
@@ -45,6 +47,7 @@ class Slug(enum.StrEnum):
     AUTHENTICATION_REQUIRED = "authentication-required"
     PRINCIPAL_INVALID = "principal-invalid"
     FORBIDDEN = "forbidden"
+    NOT_FOUND = "not-found"
     INVALID_REQUEST = "invalid-request"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     LENGTH_REQUIRED = "length-required"
@@ -56,6 +59,7 @@ class Slug(enum.StrEnum):
     MEMBERSHIP_UNAVAILABLE = "membership-unavailable"
     VERIFICATION_UNAVAILABLE = "verification-unavailable"
     CREDENTIAL_UNAVAILABLE = "upstream-credential-unavailable"
+    LIMITS_UNAVAILABLE = "limits-unavailable"
     AUDIT_UNAVAILABLE = "audit-unavailable"
     UPSTREAM_UNREACHABLE = "upstream-unreachable"
     UPSTREAM_TIMEOUT = "upstream-timeout"
@@ -81,6 +85,7 @@ TABLE: Final[Mapping[Slug, Row]] = MappingProxyType(
             "The caller's identity is malformed or not of this gate's tenant.",
         ),
         Slug.FORBIDDEN: Row(403, "Not allowed", "You may not call this, or it does not exist."),
+        Slug.NOT_FOUND: Row(404, "Not found", "There is no such thing here, or it is not yours."),
         Slug.INVALID_REQUEST: Row(
             400, "The request is not valid", "The request cannot be accepted as it stands."
         ),
@@ -110,6 +115,7 @@ TABLE: Final[Mapping[Slug, Row]] = MappingProxyType(
         Slug.MEMBERSHIP_UNAVAILABLE: Row(503, "Membership cannot be checked", _UNSURE),
         Slug.VERIFICATION_UNAVAILABLE: Row(503, "The sign-in cannot be verified", _UNSURE),
         Slug.CREDENTIAL_UNAVAILABLE: Row(503, "The gate has no credential", _UNSURE),
+        Slug.LIMITS_UNAVAILABLE: Row(503, "Limits cannot be counted", _UNSURE),
         Slug.AUDIT_UNAVAILABLE: Row(503, "The decision cannot be recorded", _UNSURE),
         Slug.UPSTREAM_UNREACHABLE: Row(
             502, "The model cannot be reached", "The connection to the model failed."
@@ -170,6 +176,7 @@ OF_REASON: Final[Mapping[Reason, Slug]] = MappingProxyType(
         Reason.GRAPH_FORBIDDEN: Slug.MEMBERSHIP_UNAVAILABLE,
         Reason.KEYS_UNAVAILABLE: Slug.VERIFICATION_UNAVAILABLE,
         Reason.CREDENTIAL_UNAVAILABLE: Slug.CREDENTIAL_UNAVAILABLE,
+        Reason.LIMITS_UNAVAILABLE: Slug.LIMITS_UNAVAILABLE,
         Reason.AUDIT_UNAVAILABLE: Slug.AUDIT_UNAVAILABLE,
         Reason.OVERLOADED: Slug.OVERLOADED,
         Reason.INVALID_REQUEST: Slug.INVALID_REQUEST,
@@ -184,10 +191,22 @@ DEFAULT_RETRY_AFTER: Final[Mapping[Slug, float]] = MappingProxyType(
         Slug.MEMBERSHIP_UNAVAILABLE: 10,
         Slug.VERIFICATION_UNAVAILABLE: 30,
         Slug.CREDENTIAL_UNAVAILABLE: 10,
+        Slug.LIMITS_UNAVAILABLE: 5,
         Slug.AUDIT_UNAVAILABLE: 5,
     }
 )
 """Seconds told in Retry-After where nobody gave a better number (threats, section 6)."""
+
+
+LONG_WAIT: Final = 60
+"""Seconds; public clients wait for Retry-After up to one or two minutes, depending on their version, and come back after
+a few seconds where it is longer."""
+NOT_AGAIN: Final = ("x-should-retry", "false")
+"""Keeps OpenAI's clients from trying again by themselves."""
+_LASTING: Final = frozenset(
+    {Slug.GATEWAY_MISCONFIGURED, Slug.UPSTREAM_AUTH_FAILED, Slug.UPSTREAM_NOT_FOUND, Slug.UPSTREAM_REDIRECT}
+)
+"""What somebody has to mend first."""
 
 
 class ClientClosed(Exception):
@@ -237,6 +256,20 @@ class AskedWrongly(Problem):
         super().__init__(slug, Reason.INVALID_REQUEST, detail=detail, headers=headers)
 
 
+class NotFound(Problem):
+    """404: no such operation, or a stored response that is not the caller's own; alike for both (threat T09)."""
+
+    def __init__(self, reason: Reason) -> None:
+        super().__init__(Slug.NOT_FOUND, reason)
+
+
+class RateLimited(Problem):
+    """The caller has used up what its rule gives: 429, with the seconds until there is more in `retry_after`."""
+
+    def __init__(self, *, retry_after: float, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(Slug.RATE_LIMITED, Reason.RATE_LIMITED, retry_after=retry_after, headers=headers)
+
+
 class Undecidable(Problem):
     """The gate could not decide, record or act: always 503, never an allow."""
 
@@ -245,7 +278,10 @@ class Undecidable(Problem):
 
 
 class UpstreamFault(Problem):
-    """What the model's side did; `outcome` is the word for the audit's outcome record."""
+    """What the model's side did; `outcome` is the word for the audit's outcome record.
+
+    `sent` is False only where nothing can have reached it.
+    """
 
     def __init__(
         self,
@@ -253,6 +289,7 @@ class UpstreamFault(Problem):
         *,
         outcome: str,
         upstream_status: int | None = None,
+        sent: bool = True,
         status: int | None = None,
         retry_after: float | None = None,
         headers: tuple[tuple[str, str], ...] = (),
@@ -261,7 +298,14 @@ class UpstreamFault(Problem):
             slug, Reason.INVALID_REQUEST, status=status, retry_after=retry_after, headers=headers
         )
         self.outcome: Final = outcome
+        self.sent: Final = sent
         self.upstream_status: Final = upstream_status
+
+
+def check_method(method: str, allowed: tuple[str, ...]) -> None:
+    """Raise AskedWrongly (405, with Allow) unless `method` is one of `allowed`."""
+    if method not in allowed:
+        raise AskedWrongly(Slug.METHOD_NOT_ALLOWED, headers=(("allow", ", ".join(allowed)),))
 
 
 def forbidden(*, help_text: str | None = None) -> Problem:
@@ -269,25 +313,45 @@ def forbidden(*, help_text: str | None = None) -> Problem:
     return Problem(Slug.FORBIDDEN, Reason.NOT_MEMBER, detail=help_text)
 
 
-def render(problem: Problem, *, request_id: str) -> Reply:
-    """Return the `application/problem+json` answer (RFC 9457) with its own headers; the gate adds the common ones."""
+def render(problem: Problem, *, request_id: str, openai: bool = False) -> Reply:
+    """Return the `application/problem+json` answer (RFC 9457) with its own headers; the gate adds the common ones.
+
+    With `openai` it says the same in the words of OpenAI's clients too, and whether trying again by itself helps.
+    """
+    headers = [("content-type", CONTENT_TYPE), *problem.headers]
+    if problem.retry_after is not None:
+        headers.append(("retry-after", str(retry_after_seconds(problem.retry_after))))
+    if openai and not _worth_retrying(problem):
+        headers.append(NOT_AGAIN)
+    if problem.slug is Slug.AUTHENTICATION_REQUIRED:
+        # RFC 6750, section 3.1: no error code where the request carried no authentication at all.
+        headers.append(("www-authenticate", 'Bearer realm="groupgate"'))
+    elif problem.slug is Slug.PRINCIPAL_INVALID:
+        headers.append(("www-authenticate", 'Bearer realm="groupgate", error="invalid_token"'))
+    body = json.dumps(document(problem, request_id=request_id, openai=openai)).encode()
+    return Reply(status=problem.status, headers=tuple(headers), body=body)
+
+
+def document(problem: Problem, *, request_id: str, openai: bool) -> dict[str, object]:
+    """Return the members of the problem document."""
     row = TABLE[problem.slug]
-    document = {
+    members: dict[str, object] = {
         "type": f"urn:groupgate:problem:{problem.slug}",
         "title": row.title,
         "status": problem.status,
         "detail": problem.detail or row.detail,
         "instance": f"urn:uuid:{request_id}",
     }
-    headers = [("content-type", CONTENT_TYPE), *problem.headers]
-    if problem.retry_after is not None:
-        headers.append(("retry-after", str(retry_after_seconds(problem.retry_after))))
-    if problem.slug is Slug.AUTHENTICATION_REQUIRED:
-        # RFC 6750, section 3.1: no error code where the request carried no authentication at all.
-        headers.append(("www-authenticate", 'Bearer realm="groupgate"'))
-    elif problem.slug is Slug.PRINCIPAL_INVALID:
-        headers.append(("www-authenticate", 'Bearer realm="groupgate", error="invalid_token"'))
-    return Reply(status=problem.status, headers=tuple(headers), body=json.dumps(document).encode())
+    if openai:
+        members["error"] = {"code": problem.slug, "message": members["detail"]}
+    return members
+
+
+def _worth_retrying(problem: Problem) -> bool:
+    """Say whether a client may try again by itself: it does so soon, whatever it was told to wait (openai-python)."""
+    if problem.slug in _LASTING:
+        return False
+    return problem.retry_after is None or problem.retry_after <= LONG_WAIT
 
 
 def retry_after_seconds(seconds: float) -> int:

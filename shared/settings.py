@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Literal
 from urllib.parse import urlsplit
@@ -19,6 +20,11 @@ ROOT: Final = Path(__file__).resolve().parent.parent
 DEFAULT_AUTHORITY: Final = "https://login.microsoftonline.com"
 DEFAULT_GRAPH: Final = "https://graph.microsoft.com"
 _IN_AZURE: Final = ("WEBSITE_INSTANCE_ID", "WEBSITE_SITE_NAME", "WEBSITE_POD_NAME", "CONTAINER_APP_NAME")
+
+_REDIS: Final = (
+    "must be rediss://[:password@]host[:port][/database]; without a password the gate's identity signs in"
+)
+_DATABASE: Final = re.compile(r"|/|/[0-9]{1,3}")
 
 IdentityMode = Literal["easyauth", "token", "both"]
 CredentialMode = Literal["managed-identity", "developer"]
@@ -40,6 +46,8 @@ class Settings:
     audit: str
     """`log` or `file:PATH`."""
     allow_http: bool
+    redis_url: str | None = field(repr=False)
+    """Where limits are counted for all instances together, with its password; None where each counts for itself."""
     client_id: str | None
     instance: str
     """The platform's name for this instance, for audit records; `local` outside Azure."""
@@ -82,6 +90,7 @@ class Settings:
             http=http,
             audit=reader.audit(in_azure=in_azure),
             allow_http=allow_http,
+            redis_url=reader.redis_url(allow_http=allow_http),
             client_id=reader.id("AZURE_CLIENT_ID", required=False),
             instance=next(filter(None, map(reader.text, _IN_AZURE)), "local"),
             platform_auth_enabled=lambda: reader.raw("WEBSITE_AUTH_ENABLED").lower() == "true",
@@ -154,13 +163,42 @@ class _Reader:
             self.fault("GROUPGATE_AUDIT", "a file does not outlive the instance in Azure; use log")
         return value
 
+    def redis_url(self, *, allow_http: bool) -> str | None:
+        value = self.text("GROUPGATE_REDIS_URL")
+        wrong = redis_url_fault(value, allow_http=allow_http) if value else None
+        if wrong:
+            self.fault("GROUPGATE_REDIS_URL", wrong)
+        return value or None
+
     def unbuilt(self) -> None:
         """Refuse settings of parts that are not built, rather than let them silently do nothing."""
         jobs = self.text("GROUPGATE_JOBS").lower()
         if jobs not in ("", "off"):
             self.fault("GROUPGATE_JOBS", "batch endpoints are not built yet; leave it off")
-        if self.text("GROUPGATE_REDIS_URL"):
-            self.fault("GROUPGATE_REDIS_URL", "limits are not built yet; leave it empty")
+
+
+def redis_url_fault(url: str, *, allow_http: bool) -> str | None:
+    """Return what is wrong with the address of Redis, None when it is `rediss://[[user]:password@]host[:port][/db]`.
+
+    Plain `redis://` is for loopback where `allow_http` permits it. The text never tells a part of the address.
+    """
+    try:
+        parts = urlsplit(url)
+        host, _port = parts.hostname or "", parts.port
+    except ValueError:
+        return _REDIS
+    plain = url.isascii() and not any(c <= " " or c in '\\"<>^`{|}\x7f' for c in url)
+    if not plain or not host or "?" in url or "#" in url or not _DATABASE.fullmatch(parts.path):
+        return _REDIS
+    if parts.username and not parts.password:
+        return "has a user name and no password; leave both out to sign in with the gate's identity"
+    if parts.scheme == "redis":
+        if not is_loopback(host):
+            return "must be rediss:// (TLS)"
+        return (
+            None if allow_http else "must be rediss:// (redis:// to loopback needs GROUPGATE_ALLOW_HTTP=true)"
+        )
+    return None if parts.scheme == "rediss" else _REDIS
 
 
 def base_url_fault(url: str, *, allow_http: bool) -> str | None:

@@ -25,6 +25,8 @@ _PRIVILEGED: Final = re.compile(
 )
 """Resources whose tokens, in a scoring container, would be rights over the tenant (threat E11)."""
 _APP_ROLE: Final = re.compile(r"[!-~]{1,120}")
+_RATE: Final = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
+_WINDOWS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
 _MOST_SHOWN: Final = 60
 
 
@@ -95,6 +97,21 @@ def endpoint_kind(text: str) -> str | None:
     if text == "online":
         return None
     return 'is not built yet; use "online"' if text == "batch" else 'must be "online"'
+
+
+def rate(text: str) -> str | None:
+    """Check how much in how long, such as `60/minute`."""
+    if _RATE.fullmatch(text):
+        return None
+    return "must be a whole number and a window, such as 60/minute: second, minute, hour or day"
+
+
+def amount_and_period(text: str) -> tuple[int, int]:
+    """Return a rate such as `60/minute` as its amount and the window's seconds; raise ValueError."""
+    found = _RATE.fullmatch(text)
+    if found is None:
+        raise ValueError(text)
+    return int(found[1]), _WINDOWS[found[2]]
 
 
 def seconds(text: str) -> float:

@@ -6,11 +6,16 @@ A field is UNSET where the file does not write it, or where what it writes is fa
 from __future__ import annotations
 
 import sys
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Annotated, Any, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
+from shared import operations
+from shared.fieldnames import nameable
+from shared.operations import ModelOperation
 from shared.policy import checks
 from shared.policy.hosts import host_fault
 
@@ -21,7 +26,12 @@ def _text(check: checks.Check, **schema: Any) -> Meta:
 
 _DURATION: Final = r"^(0|[1-9][0-9]{0,8})(ms|s|m|h|d)$"
 _SIZE: Final = r"^(0|[1-9][0-9]{0,8})(B|KiB|MiB)$"
+_RATE: Final = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
 _GUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+
+Refused = Mapping[str, str]
+"""Keys that stand elsewhere, or nowhere yet, with what the error says of them."""
+_UNBUILT: Final = "is not built yet; remove it"
 
 Name = Annotated[str, _text(checks.name, pattern=f"^{checks.NAME}$")]
 Label = Annotated[str, _text(checks.label, minLength=1, maxLength=100)]
@@ -67,6 +77,28 @@ Deployments = Annotated[
         "Deny: refuse only requests that name one of these; by default every request.",
     ),
 ]
+Field = Annotated[str, _text(nameable, pattern=r"^(tools\.)?[a-z][a-z0-9_]{0,63}$")]
+Per = Annotated[
+    Literal["caller", "rule"],
+    Meta(
+        description="Whose the limits are: each caller's, or everybody's together.",
+        extra_json_schema={"default": "caller"},
+    ),
+]
+CountedIn = Annotated[
+    Literal["shared", "instance"],
+    Meta(
+        description="Where is counted: in Redis for all instances together (shared), or in each for itself.",
+        extra_json_schema={"default": "shared"},
+    ),
+]
+Fail = Annotated[
+    Literal["closed", "local"],
+    Meta(
+        description="While Redis cannot be asked: refuse (closed), or count in this instance (local).",
+        extra_json_schema={"default": "closed"},
+    ),
+]
 MembershipAge = Annotated[
     str,
     _text(
@@ -96,11 +128,22 @@ OutageGrace = Annotated[
 ]
 
 
-class RuleTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
-    """Who is allowed or denied. It needs at least one of groups, principals and app-roles; they are alternatives."""
+class LimitsTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """What a rule gives away. It needs at least one of requests and tokens."""
 
-    unbuilt: ClassVar[frozenset[str]] = frozenset({"limits", "per", "scope", "inputs", "outputs"})
+    requests: (
+        Annotated[str, _text(checks.rate, pattern=_RATE, description="Calls, such as 60/minute.")] | UnsetType
+    ) = UNSET
+    tokens: (
+        Annotated[str, _text(checks.rate, pattern=_RATE, description="Tokens, such as 100000/hour.")]
+        | UnsetType
+    ) = UNSET
+    per: Per | UnsetType = UNSET
+    scope: CountedIn | UnsetType = UNSET
+    fail: Fail | UnsetType = UNSET
 
+
+class _AnyRuleTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     id: Annotated[Label, Meta(description="The rule's name on record; once at each endpoint.")] | UnsetType
     effect: (
         Annotated[Literal["allow", "deny"], Meta(description="Any matching deny wins over every allow.")]
@@ -111,28 +154,38 @@ class RuleTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_o
     app_roles: AppRoles | UnsetType = UNSET
     callers: Callers | UnsetType = UNSET
     clients: Clients | UnsetType = UNSET
+
+
+class RuleTable(_AnyRuleTable, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """Who is allowed or denied. It needs at least one of groups, principals and app-roles; they are alternatives."""
+
+    refused: ClassVar[Refused] = MappingProxyType(
+        {
+            **dict.fromkeys(("inputs", "outputs"), _UNBUILT),
+            **dict.fromkeys(("limits", "per", "scope", "fail"), "is for the rules of models; remove it"),
+        }
+    )
+
     deployments: Deployments | UnsetType = UNSET
 
 
-class EndpointTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
-    """An Azure ML endpoint behind the gate."""
+class ModelRuleTable(_AnyRuleTable, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """Who may call the model, and how much. It needs at least one of groups, principals and app-roles."""
 
-    unbuilt: ClassVar[frozenset[str]] = frozenset({"inputs", "outputs", "limits", "deployment", "operations"})
+    refused: ClassVar[Refused] = MappingProxyType(
+        {"deployments": "is for endpoints; the model's deployment stands in its own table"}
+    )
 
-    kind: Annotated[str, _text(checks.endpoint_kind, enum=["online"], description="What it is.")] | UnsetType
-    url: (
-        Annotated[
-            str,
-            Meta(
-                description="The scoring URI, https.", extra_json_schema={"pattern": "^https?://[^ ?#@%]+$"}
-            ),
-        ]
+    limits: (
+        Annotated[LimitsTable, Meta(description="What the rule gives away while it is the one on record.")]
         | UnsetType
-    )
-    rules: (
-        Annotated[list[RuleTable | UnsetType], Meta(min_length=1, description="No match is a denial.")]
-        | UnsetType
-    )
+    ) = UNSET
+    per: Per | UnsetType = UNSET
+    scope: CountedIn | UnsetType = UNSET
+    fail: Fail | UnsetType = UNSET
+
+
+class _AnyRouteTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     help: (
         Annotated[
             str,
@@ -169,6 +222,56 @@ class EndpointTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
         ]
         | UnsetType
     ) = UNSET
+    concurrency: (
+        Annotated[
+            int,
+            Meta(
+                ge=1,
+                le=10_000,
+                description="Requests in flight to this endpoint or model.",
+                extra_json_schema={"default": 256},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    relay_errors: (
+        Annotated[
+            bool,
+            Meta(
+                description="Pass the model's own JSON errors through.", extra_json_schema={"default": True}
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    max_membership_age: MembershipAge | UnsetType = UNSET
+    recheck_refused: RecheckRefused | UnsetType = UNSET
+    outage_grace: OutageGrace | UnsetType = UNSET
+
+
+class EndpointTable(_AnyRouteTable, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """An Azure ML endpoint behind the gate."""
+
+    refused: ClassVar[Refused] = MappingProxyType(
+        {
+            **dict.fromkeys(("inputs", "outputs"), _UNBUILT),
+            **dict.fromkeys(("limits", "deployment", "operations", "fields"), "is for models; remove it"),
+        }
+    )
+
+    kind: Annotated[str, _text(checks.endpoint_kind, enum=["online"], description="What it is.")] | UnsetType
+    url: (
+        Annotated[
+            str,
+            Meta(
+                description="The scoring URI, https.", extra_json_schema={"pattern": "^https?://[^ ?#@%]+$"}
+            ),
+        ]
+        | UnsetType
+    )
+    rules: (
+        Annotated[list[RuleTable | UnsetType], Meta(min_length=1, description="No match is a denial.")]
+        | UnsetType
+    )
     content_types: (
         Annotated[
             list[ContentType],
@@ -192,30 +295,83 @@ class EndpointTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, 
         ]
         | UnsetType
     ) = UNSET
-    concurrency: (
+
+
+class ModelTable(_AnyRouteTable, rename="kebab", forbid_unknown_fields=True, kw_only=True):
+    """A Foundry or Azure OpenAI model behind the gate."""
+
+    refused: ClassVar[Refused] = MappingProxyType(
+        {
+            "limits": "is for rules: each says what it gives away; move it into a rule",
+            "content-types": "follows from the operation; remove it",
+        }
+    )
+
+    kind: Annotated[Literal["openai"], Meta(description="What it is.")] | UnsetType
+    url: (
+        Annotated[
+            str,
+            Meta(
+                description="The resource's address, https, with no path.",
+                extra_json_schema={"pattern": "^https?://[^ /?#@%]+$"},
+            ),
+        ]
+        | UnsetType
+    )
+    rules: (
+        Annotated[list[ModelRuleTable | UnsetType], Meta(min_length=1, description="No match is a denial.")]
+        | UnsetType
+    )
+    deployment: (
+        Annotated[Name, Meta(description="The model's name at the resource; by default the same.")]
+        | UnsetType
+    ) = UNSET
+    operations: (
+        Annotated[
+            list[ModelOperation],
+            Meta(
+                min_length=1,
+                description="What may be asked of it.",
+                extra_json_schema={"default": list(operations.DEFAULT)},
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    fields: (
+        Annotated[
+            list[Field],
+            Meta(
+                min_length=1,
+                description="What requests may hold beyond what the gate lets through by itself.",
+            ),
+        ]
+        | UnsetType
+    ) = UNSET
+    default_max_tokens: (
         Annotated[
             int,
             Meta(
                 ge=1,
-                le=10_000,
-                description="Requests in flight to this endpoint.",
-                extra_json_schema={"default": 256},
+                le=1_000_000,
+                description="Tokens to reserve for an answer that the request does not bound.",
+                extra_json_schema={"default": 1024},
             ),
         ]
         | UnsetType
     ) = UNSET
-    relay_errors: (
+    scope: (
         Annotated[
-            bool,
-            Meta(
-                description="Pass the model's own JSON errors through.", extra_json_schema={"default": True}
+            str,
+            _text(
+                checks.scope,
+                pattern=r"/\.default$",
+                description="The scope of the gate's own token; older resources take "
+                "https://cognitiveservices.azure.com/.default.",
+                default="https://ai.azure.com/.default",
             ),
         ]
         | UnsetType
     ) = UNSET
-    max_membership_age: MembershipAge | UnsetType = UNSET
-    recheck_refused: RecheckRefused | UnsetType = UNSET
-    outage_grace: OutageGrace | UnsetType = UNSET
 
 
 class DefaultsTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
@@ -238,7 +394,9 @@ class HostsTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_
 class Document(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     """The policy of a Groupgate."""
 
-    unbuilt: ClassVar[frozenset[str]] = frozenset({"models", "limits"})
+    refused: ClassVar[Refused] = MappingProxyType(
+        {"limits": "is for the rules of models: each says what it gives away; move it into a rule"}
+    )
 
     version: Annotated[Literal[1], Meta(description="The version of this format.")] | UnsetType
     endpoints: (
@@ -247,7 +405,14 @@ class Document(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_on
             Meta(min_length=1, description="Endpoints by the name that callers use."),
         ]
         | UnsetType
-    )
+    ) = UNSET
+    models: (
+        Annotated[
+            dict[Name, ModelTable | UnsetType],
+            Meta(min_length=1, description="Models by the name that clients use."),
+        ]
+        | UnsetType
+    ) = UNSET
     groups: (
         Annotated[
             dict[Label, ObjectId | UnsetType], Meta(description="Names for people; the object ids decide.")

@@ -29,9 +29,6 @@ from shared.model import (
     Standing,
 )
 
-OPERATIONS: Final = MappingProxyType({"online": frozenset({"score", "swagger"})})
-"""What each kind of endpoint offers; an operation that is not here is denied."""
-
 _NONE: Final[frozenset[str]] = frozenset()
 
 _TOLD: Final = frozenset({Reason.NOT_MEMBER, Reason.DEPLOYMENT_NOT_ALLOWED})
@@ -65,6 +62,8 @@ class Outcome(msgspec.Struct, frozen=True, kw_only=True):
     """MATCHES: the proof's kind, or `deny-rule`. FAILS: what stopped it. OPEN: `graph-unavailable`."""
     proof: Fact | None = None
     """MATCHES: the fact that proves. FAILS with `not-member`: the weakest fact that says out. Else None."""
+    group: str | None = None
+    """MATCHES by a group: the one that `proof` is about."""
     open: frozenset[str] = _NONE
     """The groups that have to be known first."""
 
@@ -104,7 +103,7 @@ def decide(route: Route | None, asked: Asked, principal: Principal, membership: 
     """
     if route is None:
         return Deny(reason=Reason.UNKNOWN_ENDPOINT)
-    if asked.operation not in OPERATIONS.get(route.kind, _NONE):
+    if asked.operation not in route.operations:
         return Deny(reason=Reason.OPERATION_NOT_ALLOWED)
     if membership.missing is not None:
         return Deny(reason=Reason.PRINCIPAL_NOT_FOUND, proof=membership.missing)
@@ -124,19 +123,15 @@ def _settle(weighed: _Weighed, principal: Principal) -> Decision:
     rule, outcome = weighed.allowed
     grace = _weakest(_graced(weighed.clearance), _graced(outcome.proof))
     if grace is not None:
-        return Allow(rule=rule.id, reason=Reason.OUTAGE_GRACE, proof=grace)
-    return Allow(rule=rule.id, reason=outcome.reason, proof=outcome.proof)
+        return Allow(rule=rule.id, reason=Reason.OUTAGE_GRACE, proof=grace, group=outcome.group)
+    return Allow(rule=rule.id, reason=outcome.reason, proof=outcome.proof, group=outcome.group)
 
 
 def open_questions(
     route: Route | None, asked: Asked, principal: Principal, membership: Membership
 ) -> frozenset[str]:
     """Return the groups whose unknown standing the decision depends on: what to ask the directory, empty for nothing."""
-    if (
-        route is None
-        or asked.operation not in OPERATIONS.get(route.kind, _NONE)
-        or membership.missing is not None
-    ):
+    if route is None or asked.operation not in route.operations or membership.missing is not None:
         return _NONE
     if principal.kind is Kind.UNDECIDED:  # neither of the directory's typed paths is right for it
         return _NONE
@@ -234,6 +229,7 @@ def _matched(rule: Rule, reason: Reason) -> Reason:
 def _by_groups(rule: Rule, membership: Membership) -> Outcome:
     """Any group that holds the caller proves; else any unknown one leaves the rule open."""
     proof: Fact | None = None
+    proven: str | None = None
     refusal: Fact | None = None
     unknown: list[str] = []
     for group in rule.groups:
@@ -241,11 +237,19 @@ def _by_groups(rule: Rule, membership: Membership) -> Outcome:
         if fact is None or fact.standing is Standing.UNKNOWN:
             unknown.append(group)
         elif fact.standing is Standing.IN:
-            proof = fact if proof is None or _weaker(proof, fact) else proof
+            # Of two that prove alike the first id is on record, whatever the order of the set.
+            if (
+                proof is None
+                or _weaker(proof, fact)
+                or (proven is not None and group < proven and not _weaker(fact, proof))
+            ):
+                proof, proven = fact, group
         else:
             refusal = _weakest(refusal, fact)
     if proof is not None:
-        return Outcome(verdict=Verdict.MATCHES, reason=_matched(rule, Reason.MEMBER), proof=proof)
+        return Outcome(
+            verdict=Verdict.MATCHES, reason=_matched(rule, Reason.MEMBER), proof=proof, group=proven
+        )
     if unknown:
         return Outcome(verdict=Verdict.OPEN, reason=Reason.GRAPH_UNAVAILABLE, open=frozenset(unknown))
     return Outcome(verdict=Verdict.FAILS, reason=Reason.NOT_MEMBER, proof=refusal)

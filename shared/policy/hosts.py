@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import Final
 from urllib.parse import SplitResult, urlsplit
@@ -10,8 +11,36 @@ from urllib.parse import SplitResult, urlsplit
 from shared.loopback import is_loopback
 from shared.policy.checks import show
 
-INFERENCE: Final = (".inference.ml.azure.com", ".inference.ml.azure.us", ".inference.ml.azure.cn")
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Service:
+    """One kind of address that a policy may name."""
+
+    suffixes: tuple[str, ...]
+    """What Azure's own hosts of this kind end in."""
+    called: str
+    """What the address is, in messages."""
+    path: bool
+    """Whether it has a path; else the gate adds one of its own."""
+
+
+ONLINE: Final = Service(
+    suffixes=(".inference.ml.azure.com", ".inference.ml.azure.us", ".inference.ml.azure.cn"),
+    called="the endpoint's scoring URI",
+    path=True,
+)
 """Managed online endpoints in the public cloud, in US Government and in China (How to use a custom DNS server)."""
+
+RESOURCE: Final = Service(
+    suffixes=tuple(
+        f".{service}.azure.{cloud}"
+        for cloud in ("com", "us", "cn")
+        for service in ("openai", "services.ai", "cognitiveservices")
+    ),
+    called="the resource's address",
+    path=False,
+)
+"""Foundry and Azure OpenAI resources in the same three clouds (protocols, 6.1; those beyond the public one unverified)."""
 
 _LABEL: Final = r"[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?"
 _HOST: Final = re.compile(rf"{_LABEL}(?:\.{_LABEL})*")
@@ -53,28 +82,28 @@ def _name_fault(host: str) -> str | None:
     return None if host == host.lower() else f"must be written in lower case: {host.lower()}"
 
 
-def url_fault(url: str, *, allow_http: bool, allowed: frozenset[str]) -> str | None:
-    """Return what is wrong with the scoring URL of an online endpoint; `allowed` is `[hosts] allow`."""
+def url_fault(url: str, service: Service, *, allow_http: bool, allowed: frozenset[str]) -> str | None:
+    """Return what is wrong with the address of an endpoint or model; `allowed` is `[hosts] allow`."""
     if len(url) > _MOST or not url.isascii() or any(c <= " " or c in '\\"<>^`{|}%\x7f' for c in url):
         return "must be a plain URL: ASCII, no spaces, backslashes or percent signs"
     try:
         parts = urlsplit(url)
         host, port = parts.hostname or "", parts.port
     except ValueError:
-        return "is no URL; copy the endpoint's scoring URI"
+        return f"is no URL; copy {service.called}"
     return (
-        _shape_fault(url, parts, host, port)
-        or _place_fault(host, port, allowed)
+        _shape_fault(url, parts, host, port, service)
+        or _place_fault(host, port, allowed, service)
         or _scheme_fault(parts.scheme, host, allow_http=allow_http)
     )
 
 
-def _shape_fault(url: str, parts: SplitResult, host: str, port: int | None) -> str | None:
+def _shape_fault(url: str, parts: SplitResult, host: str, port: int | None, service: Service) -> str | None:
     """Say where the URL is not what it says: it must be scheme, host, port and path, put together again unchanged."""
     shown = f"[{host}]" if ":" in host else host
     plain = f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}{parts.path}"
     if parts.scheme not in ("https", "http") or not host:
-        return "must be the endpoint's scoring URI, beginning with https://"
+        return f"must be {service.called}, beginning with https://"
     if "@" in parts.netloc or "?" in url or "#" in url:
         return "must have no user name, password, query or fragment"
     if url != plain or port == 0:
@@ -82,17 +111,23 @@ def _shape_fault(url: str, parts: SplitResult, host: str, port: int | None) -> s
     wrong = host_fault(host)
     if wrong is not None:
         return f"names the host {show(host)}, which {wrong}"
-    if _PATH.fullmatch(parts.path):
+    return _path_fault(parts.path, service)
+
+
+def _path_fault(path: str, service: Service) -> str | None:
+    if not service.path:
+        return None if not path else f"must be {service.called} alone, with no path: the gate adds its own"
+    if _PATH.fullmatch(path):
         return None
     return "needs the path of the scoring URI, usually /score: plain segments, no dots in front, no slash at the end"
 
 
-def _place_fault(host: str, port: int | None, allowed: frozenset[str]) -> str | None:
+def _place_fault(host: str, port: int | None, allowed: frozenset[str], service: Service) -> str | None:
     if host in allowed:
         return None
-    if host.endswith(INFERENCE):
+    if host.endswith(service.suffixes):
         return None if port is None else "must leave out the port: Azure's endpoints listen on 443"
-    known = ", ".join(f"*{suffix}" for suffix in INFERENCE)
+    known = ", ".join(f"*{suffix}" for suffix in service.suffixes)
     return f"names the host {show(host)}, which is no Azure inference host ({known}) and not in [hosts] allow"
 
 

@@ -27,8 +27,10 @@ class PolicyFaults(Exception):
         self.faults: Final = faults
 
 
-def load_file(path: Path, *, allow_http: bool, place: str = "GROUPGATE_POLICY") -> Policy:
-    """Return the policy in the file at `path`; raise PolicyFaults, for an unreadable file with `place`."""
+def load_file(
+    path: Path, *, allow_http: bool, shared_counters: bool = True, place: str = "GROUPGATE_POLICY"
+) -> Policy:
+    """Return the policy in the file at `path` as `load` does; raise PolicyFaults, for an unreadable file with `place`."""
     try:
         with path.open("rb") as file:
             data = file.read(MAX_BYTES + 1)
@@ -36,16 +38,18 @@ def load_file(path: Path, *, allow_http: bool, place: str = "GROUPGATE_POLICY") 
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
         start = "; start from policy.sample.toml" if isinstance(exc, FileNotFoundError) else ""
         raise PolicyFaults((Fault(place=place, message=f"cannot read {path}: {why}{start}"),)) from exc
-    return load(data, allow_http=allow_http)
+    return load(data, allow_http=allow_http, shared_counters=shared_counters)
 
 
-def load(data: bytes, *, allow_http: bool) -> Policy:
+def load(data: bytes, *, allow_http: bool, shared_counters: bool = True) -> Policy:
     """Return the policy that `data` (a whole TOML file) writes; raise PolicyFaults.
 
-    `allow_http` permits http:// to loopback hosts that `[hosts] allow` names.
+    `allow_http` permits http:// to loopback hosts that `[hosts] allow` names. Without `shared_counters` (no
+    GROUPGATE_REDIS_URL) limits must be for each instance; a policy that is looked at alone may have either.
     """
     document, faults = reader.read(_parse(data), Document)
-    faults += meaning.faults(document, {fault.place for fault in faults}, allow_http=allow_http)
+    broken = {fault.place for fault in faults}
+    faults += meaning.faults(document, broken, allow_http=allow_http, shared_counters=shared_counters)
     if faults:
         raise PolicyFaults(tuple(faults))
     return build.policy(

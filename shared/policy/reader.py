@@ -105,8 +105,9 @@ class _Reader:
         keys = [field.encode_name for field in form.fields]
         spelled = key.lower().replace("_", "-")
         near = [spelled] if spelled in keys else difflib.get_close_matches(spelled, keys, n=1, cutoff=0.7)
-        if key in getattr(form.cls, "unbuilt", ()):
-            self.fault(at(place, key), "is not built yet; remove it")
+        refused = getattr(form.cls, "refused", {}).get(key)
+        if refused is not None:
+            self.fault(at(place, key), refused)
         elif isinstance(value, dict) and name and not near:
             whole = ".".join((name, *_dotted(key, value, keys)))
             self.fault(at(place, key), f"is an unknown key; a name with dots must be quoted: {show(whole)}")
