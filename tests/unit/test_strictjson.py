@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.strictjson import StrictJsonError, loads, loads_object
+from shared.strictjson import MAX_MEMBERS, StrictJsonError, loads, loads_object, parse_object
+from tests.unit.vectors.corpora import files, needs_vectors
 
 REFUSED = {
     "a name that comes twice": b'{"a":1,"a":1}',
@@ -54,6 +56,9 @@ def test_it_is_refused(data: bytes) -> None:
     """S09: what is malformed, or could be read in two ways, is refused with the one error."""
     with pytest.raises(StrictJsonError):
         loads(data)
+    for around in (data, b'{"m":' + data + b"}"):
+        with pytest.raises(StrictJsonError):
+            parse_object(around, max_depth=8)
 
 
 @pytest.mark.parametrize(
@@ -108,6 +113,8 @@ def test_a_megabyte_of_malice_costs_little(hostile: bytes) -> None:
     began = time.process_time()
     with pytest.raises(StrictJsonError):
         loads(hostile)
+    with pytest.raises(StrictJsonError):
+        parse_object(hostile, max_depth=8)
     assert time.process_time() - began < 0.5
 
 
@@ -121,9 +128,11 @@ def test_the_error_does_not_carry_the_text() -> None:
 
 @pytest.mark.parametrize("data", [b"[]", b'"a"', b"1", b"null"])
 def test_an_object_is_wanted(data: bytes) -> None:
-    """loads_object takes no other value."""
+    """loads_object and parse_object take no other value."""
     with pytest.raises(StrictJsonError):
         loads_object(data)
+    with pytest.raises(StrictJsonError):
+        parse_object(data, max_depth=8)
 
 
 @given(st.binary(max_size=200))
@@ -153,3 +162,138 @@ _values = st.recursive(
 def test_what_json_writes_is_read_back(value: object, ascii_only: bool) -> None:
     """Round trip, escaped or not."""
     assert loads(json.dumps(value, ensure_ascii=ascii_only).encode(), max_depth=100) == value
+
+
+def both(data: bytes, *, max_depth: int = 8) -> None:
+    """Assert that parse_object takes what loads_object takes, says the same of it, and knows where it stands.
+
+    But for objects of which a name at the top is written with escapes: these it refuses.
+    """
+    try:
+        expected = loads_object(data, max_depth=max_depth)
+    except StrictJsonError:
+        with pytest.raises(StrictJsonError):
+            parse_object(data, max_depth=max_depth)
+        return
+    try:
+        parsed = parse_object(data, max_depth=max_depth)
+    except StrictJsonError:
+        assert b"\\" in data
+        return
+    assert repr(parsed.values) == repr(expected)
+    assert parsed.text.encode() == data
+    assert parsed.text[: parsed.opened].strip() == "{"
+    assert parsed.spans.keys() == expected.keys()
+    for name, (start, end) in parsed.spans.items():
+        assert parsed.text[start:end].strip(" \t\r\n") == parsed.text[start:end]
+        assert repr(loads(parsed.text[start:end].encode(), max_depth=max_depth)) == repr(expected[name])
+
+
+@pytest.mark.parametrize(
+    "data",
+    [b'{"\\u006dodel":"gpt"}', b'{"model":"gpt","\\u0078":1}', b'{"a\\/b":1}', b'{"a":1,"\\n":2}'],
+)
+def test_t07_a_name_at_the_top_that_is_written_with_escapes_is_refused(data: bytes) -> None:
+    """T07: who looks for `"model"` in the bytes and who reads the JSON must find the same."""
+    loads_object(data)
+    with pytest.raises(StrictJsonError):
+        parse_object(data, max_depth=8)
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        *REFUSED.values(),
+        b"{}",
+        b" { \n } ",
+        b'{"a":1}',
+        b'\t{ "a" : [1, {"b":"}"}] ,\r\n"b":"\\u00e9\\"" } ',
+        b'{"":""}',
+        b'{"a":1,}',
+        b'{,"a":1}',
+        b'{"a":1 "b":2}',
+        b'{"a" 1}',
+        b'{"a":}',
+        b"{a:1}",
+        b'{"a":1',
+        b'{"a":01}',
+        b'{"a":-}',
+        b'{"a":1}}',
+        b'{"a\n":1}',
+        b'{"a":1.}',
+        b'{"a":tru}',
+        b'{"a":1}\xc2\xa0',
+        '{"é":"😀","b":2}'.encode(),
+    ],
+)
+def test_an_object_parsed_in_place_is_the_object(data: bytes) -> None:
+    """T07: two ways to parse, one reading."""
+    both(data)
+
+
+@given(
+    st.lists(
+        st.sampled_from(
+            [
+                "{",
+                "}",
+                "[",
+                "]",
+                ",",
+                ":",
+                '"',
+                '"a"',
+                '"b"',
+                '"\\u0061"',
+                "1",
+                "-0",
+                "1e5",
+                "1e999",
+                "NaN",
+                "null",
+                " ",
+                "\n",
+                "\\",
+                "é",
+                "\ufeff",
+            ]
+        ),
+        max_size=14,
+    )
+)
+def test_whatever_is_put_together_is_read_alike(tokens: list[str]) -> None:
+    """T07: also where it is hardly JSON any more."""
+    both("".join(tokens).encode())
+    both(('{"a":' + "".join(tokens) + "}").encode())
+
+
+@given(st.dictionaries(st.text(alphabet=st.characters(codec="utf-8")), _values, max_size=5), st.booleans())
+def test_any_object_is_read_alike(value: dict[str, object], ascii_only: bool) -> None:
+    """T07: every lawful object, its members where they stand."""
+    both(json.dumps(value, ensure_ascii=ascii_only).encode(), max_depth=100)
+
+
+@needs_vectors
+@pytest.mark.parametrize(
+    "path",
+    files("jsontestsuite/test_parsing") + files("jsontestsuite/test_transform"),
+    ids=lambda path: path.stem,
+)
+def test_files_of_the_public_suite_are_read_alike(path: Path) -> None:
+    """T07: JSONTestSuite, as it is and as the value of a member."""
+    both(path.read_bytes(), max_depth=500)
+    both(b'{ "a" :' + path.read_bytes() + b"}", max_depth=501)
+
+
+def test_an_object_has_no_more_members_than_can_be_walked() -> None:
+    """D08: a megabyte of members is refused before each has been looked at."""
+    assert len(parse_object(_wide(MAX_MEMBERS), max_depth=8).values) == MAX_MEMBERS
+    began = time.process_time()
+    for count in (MAX_MEMBERS + 1, 200_000):
+        with pytest.raises(StrictJsonError):
+            parse_object(_wide(count), max_depth=8)
+    assert time.process_time() - began < 0.5
+
+
+def _wide(count: int) -> bytes:
+    return json.dumps({f"a{number}": 0 for number in range(count)}).encode()
