@@ -13,6 +13,7 @@ from shared import problem
 from shared.audit import Audit, make_sink
 from shared.backends.forward import Forwarder
 from shared.backends.online import Online
+from shared.backends.openai import OpenAI
 from shared.configuration import configured
 from shared.gate import Gate, finish
 from shared.identity.easyauth import EasyAuth
@@ -25,11 +26,14 @@ from shared.model import Inbound, Policy, Reason, Reply
 from shared.outbound.transport import AiohttpTransport
 from shared.ports import Authenticator, Clock
 from shared.problem import Undecidable
+from shared.quota import make_owners, make_quota
 from shared.settings import DEFAULT_GRAPH, ROOT, Settings
+from shared.surface import ADDRESSES
 
 if TYPE_CHECKING:
     from shared.identity.keys import Authority
     from shared.identity.token import TokenVerifier
+    from shared.outbound.redis import RedisStore
 
 _log: Final = logging.getLogger("groupgate")
 _PARTIAL: Final = "GROUPGATE_AUDIT=log in stream mode: outcomes of streamed answers are not recorded"
@@ -81,7 +85,7 @@ class App:
         if policy is not None:
             for warning in policy.warnings:
                 _log.warning("policy: %s", warning)
-            _log.info("policy %s, endpoints: %d", policy.digest, len(policy.routes))
+            _log.info("policy %s, endpoints and models: %d", policy.digest, len(policy.routes))
             if self._settings.identity != "token" and not self._settings.platform_auth_enabled():
                 _log.warning(
                     "App Service Authentication is off (WEBSITE_AUTH_ENABLED): everything but /healthz is 503"
@@ -161,15 +165,33 @@ def wire(settings: Settings, policy: Policy, clock: Clock) -> Gate:
     partial = settings.http == "stream" and not sink.outlives_invocation
     if partial:
         _log.warning(_PARTIAL)
+    forwarder = Forwarder(parts.transport, parts.tokens, clock)
+    store = _store(settings, parts, clock)
+    # Any caller's body is read before it is known which model it names; without a model, none needs more than none.
+    largest = max(
+        (route.max_body for route in policy.routes.values() if route.target == "model"), default=1024
+    )
     return Gate(
         policy=policy,
         authenticator=_authenticator(settings, parts),
         memberships=parts.memberships,
-        backends={"online": Online(Forwarder(parts.transport, parts.tokens, clock), clock)},
+        backends={
+            "online": Online(forwarder, clock),
+            "openai": OpenAI(forwarder, make_owners(store), clock, max_body=largest),
+        },
+        quota=make_quota(clock, store),
         audit=Audit(sink, clock, policy_digest=policy.digest, instance=settings.instance, process=process),
         clock=clock,
         ready=_readiness(settings, policy, parts, partial=partial),
     )
+
+
+def _store(settings: Settings, parts: Parts, clock: Clock) -> RedisStore | None:
+    if settings.redis_url is None:
+        return None
+    from shared.outbound.redis import RedisStore  # noqa: PLC0415 - as above
+
+    return RedisStore.at(settings.redis_url, clock=clock, tokens=parts.tokens)
 
 
 def _authenticator(settings: Settings, parts: Parts) -> Authenticator:
@@ -206,5 +228,6 @@ def _refuse(inbound: Inbound) -> Reply:
     request_id = str(uuid.uuid4())
     if inbound.route == "healthz":
         return finish(Reply(status=200, headers=()), inbound, request_id)
-    refusal = problem.render(Undecidable(Reason.MISCONFIGURED), request_id=request_id)
+    fault = Undecidable(Reason.MISCONFIGURED)
+    refusal = problem.render(fault, request_id=request_id, openai=ADDRESSES[inbound.route].openai)
     return finish(refusal, inbound, request_id)

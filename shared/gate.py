@@ -6,15 +6,14 @@ import asyncio
 import logging
 import random
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from copy import replace
-from dataclasses import dataclass
 from typing import Final
 
 from shared import problem
-from shared.authorize import Ruling, authorize
+from shared.authorize import authorize
 from shared.crosssite import is_cross_site
-from shared.me import describe
+from shared.me import describe, list_models
 from shared.model import (
     Allow,
     Asked,
@@ -23,35 +22,30 @@ from shared.model import (
     Inbound,
     Kind,
     Policy,
-    Principal,
     Reason,
     Reply,
     Route,
+    Rule,
+    Stream,
 )
-from shared.ports import Authenticator, Backend, Call, Clock, Memberships, Recorder
-from shared.problem import AskedWrongly, ClientClosed, Problem, Slug, UpstreamFault
-from shared.surface import ADDRESSES, Address
+from shared.ports import (
+    Authenticator,
+    Backend,
+    Call,
+    Clock,
+    Memberships,
+    Quota,
+    Recorder,
+)
+from shared.problem import AskedWrongly, ClientClosed, Problem, Slug, UpstreamFault, check_method
+from shared.surface import ADDRESSES, Address, address_of
+from shared.trail import Relay, Trail, outcome_of, settle
 
 _log: Final = logging.getLogger("groupgate")
 CLIENT_CLOSED: Final = 499
 """Nobody is left to read it; it stands in records only (threats, section 6)."""
+_CONSTANT: Final = frozenset({"healthz", "readyz"})
 _HELPFUL: Final = frozenset({Reason.NOT_MEMBER, Reason.DEPLOYMENT_NOT_ALLOWED})
-
-
-@dataclass(slots=True, kw_only=True)
-class _Trail:
-    """What the audit will say of one request, filled in as it becomes known; no stage reads it to decide."""
-
-    request_id: str
-    started: float
-    principal: Principal | None = None
-    asked: Asked | None = None
-    ruling: Ruling | None = None
-    bytes_in: int = 0
-    bytes_out: int = 0
-    status: int = 0
-    upstream_status: int | None = None
-    first_byte: float | None = None
 
 
 class Gate:
@@ -64,6 +58,7 @@ class Gate:
         authenticator: Authenticator,
         memberships: Memberships,
         backends: Mapping[str, Backend],
+        quota: Quota,
         audit: Recorder,
         clock: Clock,
         ready: Callable[[], Awaitable[None]],
@@ -72,6 +67,7 @@ class Gate:
         self._authenticator: Final = authenticator
         self._memberships: Final = memberships
         self._backends: Final = backends
+        self._quota: Final = quota
         self._audit: Final = audit
         self._clock: Final = clock
         self._ready: Final = ready
@@ -80,31 +76,32 @@ class Gate:
         """Return the answer to `inbound`; raises nothing but cancellation."""
         # Unique, and no secret: the operating system need not be asked for randomness at every request.
         request_id = str(uuid.UUID(int=random.getrandbits(128), version=4))
+        openai = False
         try:
-            reply = await self._answer(ADDRESSES[inbound.route], inbound, request_id)
+            address = address_of(inbound)
+            openai = address.openai
+            reply = await self._answer(address, inbound, request_id)
         except Problem as fault:
-            reply = problem.render(fault, request_id=request_id)
+            reply = problem.render(fault, request_id=request_id, openai=openai)
         except ClientClosed:
             reply = Reply(status=CLIENT_CLOSED, headers=())
         except Exception as bug:  # noqa: BLE001
             # The last line: what nobody foresaw is an error without data, and never an allow (threat E05).
             _log.error("internal error %s in request %s", type(bug).__name__, request_id)
             internal = Problem(Slug.INTERNAL_ERROR, Reason.INVALID_REQUEST)
-            reply = problem.render(internal, request_id=request_id)
+            reply = problem.render(internal, request_id=request_id, openai=openai)
         return finish(reply, inbound, request_id)
 
     async def _answer(self, address: Address, inbound: Inbound, request_id: str) -> Reply:
-        if inbound.route == "healthz":
+        if inbound.route in _CONSTANT:
+            if inbound.route == "readyz":
+                await self._ready()
             _check_method(address, inbound)
             return Reply(status=200, headers=())
-        if inbound.route == "readyz":
-            await self._ready()
-            _check_method(address, inbound)
-            return Reply(status=200, headers=())
-        trail = _Trail(request_id=request_id, started=self._clock.monotonic())
+        trail = Trail(request_id=request_id, started=self._clock.monotonic())
         try:
             if address.backend is None:
-                return await self._me(address, inbound, trail)
+                return await self._own(address, inbound, trail)
             backend = self._backends[address.backend]
             admitted = await self._admit(address, backend, inbound, trail)
         except Problem as fault:
@@ -113,32 +110,29 @@ class Gate:
         except ClientClosed:
             await self._record(trail, AskedWrongly(Slug.INVALID_REQUEST))
             raise
-        decision = admitted if isinstance(admitted, Deny) else admitted[0]
-        try:
-            await self._record(trail, decision)
-        except BaseException as stopped:
-            if not isinstance(admitted, Deny):
-                backend.release(admitted[1])
-                if isinstance(stopped, asyncio.CancelledError):
-                    # The caller left while the record was on its way: it arrives, and so does how the call ended.
-                    trail.status = CLIENT_CLOSED
-                    await self._complete(trail, "client-closed")
-            raise
         if isinstance(admitted, Deny):
+            await self._record(trail, admitted)
             raise problem.forbidden(help_text=_help(trail, admitted))
-        return await self._forward(backend, admitted[1], trail)
+        allow, call = admitted
+        await self._record_allow(backend, allow, call, trail)
+        reply = await self._forward(backend, call, trail)
+        if trail.reservation is None:
+            return reply
+        return replace(reply, headers=(*reply.headers, *trail.reservation.headers))
 
-    async def _me(self, address: Address, inbound: Inbound, trail: _Trail) -> Reply:
+    async def _own(self, address: Address, inbound: Inbound, trail: Trail) -> Reply:
+        """Answer with what the gate itself knows: who the caller is, or which models it may use."""
         principal = trail.principal = await self._authenticator.authenticate(inbound.headers)
         _check_method(address, inbound)
 
         async def decide(asked: Asked) -> Decision:
             return (await authorize(self._policy, self._memberships, principal, asked)).decision
 
-        return await describe(principal, self._policy, decide)
+        page = describe if address is ADDRESSES["me"] else list_models
+        return await page(principal, self._policy, decide)
 
     async def _admit(
-        self, address: Address, backend: Backend, inbound: Inbound, trail: _Trail
+        self, address: Address, backend: Backend, inbound: Inbound, trail: Trail
     ) -> tuple[Allow, Call] | Deny:
         """Return the call that may be sent with its Allow, or the denial: every check is made in here, in this order."""
         asked = trail.asked = backend.read(inbound)
@@ -146,26 +140,61 @@ class Gate:
         _check_method(address, inbound)
         if is_cross_site(inbound.headers):
             return Deny(reason=Reason.CLIENT_NOT_ALLOWED)
+        asked = trail.asked = await backend.resolve(asked, inbound, principal)
         ruling = trail.ruling = await authorize(self._policy, self._memberships, principal, asked)
         match ruling.decision, ruling.route:
             case Allow() as allow, Route() as route:
-                return allow, await backend.prepare(route, asked, inbound, request_id=trail.request_id)
+                rule = _on_record(route, allow)
+                call = await backend.prepare(
+                    route, asked, inbound, rule=rule, principal=principal, request_id=trail.request_id
+                )
+                return allow, await self._take(backend, call, rule, trail)
             case Deny() as deny, _:
                 return deny
             case _:
                 raise AssertionError("an allow without a route")
 
-    async def _record(self, trail: _Trail, decision: Decision | Problem) -> None:
+    async def _take(self, backend: Backend, call: Call, rule: Rule, trail: Trail) -> Call:
+        """Take what the rule gives, then a place and a token: who has used up its share waits for no place."""
+        if rule.limits is None:
+            return await backend.take(call)
+        trail.reservation = await self._quota.reserve(call.route, rule, call.principal, tokens=call.tokens)
+        try:
+            return await backend.take(call)
+        except BaseException:
+            await trail.reservation.cancel()
+            raise
+
+    async def _record_allow(self, backend: Backend, allow: Allow, call: Call, trail: Trail) -> None:
+        """Record what is about to be sent; where that fails nothing is, and what was taken is given back."""
+        try:
+            await self._record(trail, allow)
+        except BaseException as stopped:
+            backend.release(call)
+            if trail.reservation is not None:
+                await trail.reservation.cancel()
+            if isinstance(stopped, asyncio.CancelledError):
+                # The caller left while the record was on its way: it arrives, and so does how the call ended.
+                trail.status = CLIENT_CLOSED
+                await self._complete(trail, "client-closed")
+            raise
+
+    async def _record(self, trail: Trail, decision: Decision | Problem) -> None:
         await self._audit.decided(
-            request_id=trail.request_id, decision=decision, principal=trail.principal, asked=trail.asked
+            request_id=trail.request_id,
+            decision=decision,
+            principal=trail.principal,
+            asked=trail.asked,
+            allowed=trail.allowed if isinstance(decision, Problem) else None,
+            counted=None if trail.reservation is None else trail.reservation.counted,
         )
 
-    async def _forward(self, backend: Backend, call: Call, trail: _Trail) -> Reply:
+    async def _forward(self, backend: Backend, call: Call, trail: Trail) -> Reply:
         trail.bytes_in = len(call.body or b"")
         try:
             forwarded = await backend.send(call)
         except UpstreamFault as fault:
-            trail.status, trail.upstream_status = fault.status, fault.upstream_status
+            trail.status, trail.upstream_status, trail.sent = fault.status, fault.upstream_status, fault.sent
             await self._complete(trail, fault.outcome)
             raise
         except asyncio.CancelledError:
@@ -176,20 +205,23 @@ class Gate:
             await self._complete(trail, "unknown")
             raise
         reply = forwarded.reply
-        trail.first_byte = forwarded.first_byte
+        trail.first_byte, trail.usage = forwarded.first_byte, forwarded.usage
         trail.status, trail.upstream_status = reply.status, forwarded.upstream_status
         if not isinstance(reply.body, bytes):
-            return replace(reply, body=_Relay(reply.body, trail, self._complete_late))
+            return replace(reply, body=Relay(reply.body, trail, self._clock, self._complete_late))
         trail.bytes_out = len(reply.body)
-        await self._complete(trail, _outcome(trail))
+        await self._complete(trail, outcome_of(trail))
         return reply
 
-    async def _complete_late(self, trail: _Trail, outcome: str) -> None:
+    async def _complete_late(self, trail: Trail, outcome: str) -> None:
         # After the invocation has ended the host drops log lines: only a direct sink can take this one (design 2).
         if self._audit.outlives_invocation:
             await self._complete(trail, outcome)
+        else:
+            await settle(trail)
 
-    async def _complete(self, trail: _Trail, outcome: str) -> None:
+    async def _complete(self, trail: Trail, outcome: str) -> None:
+        await settle(trail)
         now = self._clock.monotonic()
         await self._audit.completed(
             request_id=trail.request_id,
@@ -200,55 +232,19 @@ class Gate:
             bytes_out=trail.bytes_out,
             first_byte_ms=None if trail.first_byte is None else (trail.first_byte - trail.started) * 1000,
             duration_ms=(now - trail.started) * 1000,
+            model=trail.model,
+            usage=trail.usage,
         )
 
 
-class _Relay(AsyncIterator[bytes]):
-    """The model's body on its way to the caller; its end, however it comes, is the outcome on record."""
-
-    def __init__(
-        self, source: AsyncIterator[bytes], trail: _Trail, complete: Callable[[_Trail, str], Awaitable[None]]
-    ) -> None:
-        self._source: Final = source
-        self._trail: Final = trail
-        self._complete: Final = complete
-        self._open = True
-        self._outcome = "client-closed"
-        """What it is until the body ends by itself."""
-
-    def __aiter__(self) -> AsyncIterator[bytes]:
-        return self
-
-    async def __anext__(self) -> bytes:
-        try:
-            chunk = await anext(self._source)
-        except StopAsyncIteration:
-            self._outcome = _outcome(self._trail)
-            raise
-        except UpstreamFault as fault:
-            self._outcome = fault.outcome
-            raise
-        except Exception:
-            self._outcome = "unknown"
-            raise
-        self._trail.bytes_out += len(chunk)
-        return chunk
-
-    async def aclose(self) -> None:
-        """Let go of the source and record how it ended."""
-        if self._open:
-            self._open = False
-            try:
-                await aclose(self._source)
-            finally:
-                await self._complete(self._trail, self._outcome)
-
-
-async def aclose(body: bytes | AsyncIterator[bytes]) -> None:
+async def aclose(body: bytes | Stream) -> None:
     """End a reply's body, read to its end or not: every hosting adapter does this last, come what may."""
-    close = getattr(body, "aclose", None)
-    if close is not None:
-        await close()
+    if not isinstance(body, bytes):
+        await body.aclose()
+
+
+def _on_record(route: Route, allow: Allow) -> Rule:
+    return next(rule for rule in route.rules if rule.id == allow.rule)
 
 
 def finish(reply: Reply, inbound: Inbound, request_id: str) -> Reply:
@@ -263,16 +259,11 @@ def finish(reply: Reply, inbound: Inbound, request_id: str) -> Reply:
 
 
 def _check_method(address: Address, inbound: Inbound) -> None:
-    if inbound.method not in address.methods:
-        raise AskedWrongly(Slug.METHOD_NOT_ALLOWED, headers=(("allow", ", ".join(address.methods)),))
+    if address.methods is not None:
+        check_method(inbound.method, address.methods)
 
 
-def _outcome(trail: _Trail) -> str:
-    status = trail.upstream_status
-    return "ok" if status is not None and 200 <= status < 300 else f"upstream-{status}"
-
-
-def _help(trail: _Trail, deny: Deny) -> str | None:
+def _help(trail: Trail, deny: Deny) -> str | None:
     """Return the policy's help where the refused caller may read it: a user of the own tenant, by no deny rule."""
     ruling, principal = trail.ruling, trail.principal
     if ruling is None or ruling.route is None or principal is None or principal.kind is not Kind.USER:

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import Any
+from typing import Any, get_args
 
 import msgspec
 
 from shared.model import Allow, Asked, Decision, Policy, Principal, Reply, Route
+from shared.operations import ModelOperation
 from shared.surface import ADDRESSES
 
 Decide = Callable[[Asked], Awaitable[Decision]]
@@ -19,11 +20,14 @@ async def describe(principal: Principal, policy: Policy, decide: Decide) -> Repl
 
     Nothing that the caller may not call is named, so the page tells an outsider nothing of what exists.
     """
-    endpoints = []
+    endpoints, models = [], []
     for route in policy.routes.values():
         await asyncio.sleep(0)  # a policy of thousands of endpoints must not hold up everybody else
-        entry = await _entry(route, decide)
-        if entry is not None:
+        if route.target == "model":
+            operations = await _operations(route, decide)
+            if operations:
+                models.append({"name": route.name, "kind": route.kind, "operations": operations})
+        elif (entry := await _entry(route, decide)) is not None:
             endpoints.append(entry)
     document = {
         "tenant": principal.tenant,
@@ -31,10 +35,35 @@ async def describe(principal: Principal, policy: Policy, decide: Decide) -> Repl
         "kind": principal.kind,
         "client": principal.client,
         "endpoints": endpoints,
+        "models": models,
     }
+    return _json(document)
+
+
+async def list_models(principal: Principal, policy: Policy, decide: Decide) -> Reply:
+    """Return the models that the caller may use, as OpenAI's `GET /models` tells them; see `describe`."""
+    del principal
+    models = []
+    for route in policy.routes.values():
+        if route.target == "model":
+            await asyncio.sleep(0)  # as above
+            if await _operations(route, decide):
+                models.append({"id": route.name, "object": "model", "created": 0, "owned_by": "groupgate"})
+    return _json({"object": "list", "data": models})
+
+
+def _json(document: dict[str, Any]) -> Reply:
     return Reply(
         status=200, headers=(("content-type", "application/json"),), body=msgspec.json.encode(document)
     )
+
+
+async def _operations(route: Route, decide: Decide) -> list[str]:
+    """Return what the caller may ask of a model, by the names that a policy grants it by."""
+    granted = [name for name in get_args(ModelOperation) if name in route.operations]
+    # The rules of a model are for all of its operations: one decision holds for each.
+    asked = Asked(target="model", name=route.name, operation=granted[0])
+    return granted if isinstance(await decide(asked), Allow) else []
 
 
 async def _entry(route: Route, decide: Decide) -> dict[str, Any] | None:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
 from copy import replace
-from typing import Any
+from typing import Any, get_args
 
+from shared import operations
 from shared.gate import aclose
 from shared.model import (
     Asked,
@@ -16,14 +17,17 @@ from shared.model import (
     Inbound,
     Kind,
     Lifetimes,
+    Limits,
     Membership,
     Policy,
     Principal,
+    Rate,
     Reply,
     Route,
     Rule,
     Source,
     Standing,
+    Usage,
 )
 from shared.ports import Call, Forwarded, TransportFault
 from shared.problem import AskedWrongly, Slug
@@ -116,6 +120,7 @@ def a_route(**changes: Any) -> Route:
         kind="online",
         url=URL,
         scope=SCOPE,
+        operations=operations.ONLINE,
         rules=(a_rule(),),
         lifetimes=LIFETIMES,
         timeout=60.0,
@@ -125,6 +130,33 @@ def a_route(**changes: Any) -> Route:
         relay_errors=True,
     )
     route = replace(fraud, **changes)
+    return replace(route, groups=frozenset().union(*(rule.groups for rule in route.rules)))
+
+
+RESOURCE = "https://contoso.openai.azure.com"
+LIMITS = Limits(requests=Rate(amount=60, period=60), tokens=Rate(amount=1000, period=3600))
+
+
+def a_model(**changes: Any) -> Route:
+    """Return the model `gpt`, open to analysts within limits, with `changes`; its groups are those of its rules."""
+    gpt = Route(
+        target="model",
+        name="gpt",
+        kind="openai",
+        url=RESOURCE,
+        scope="https://ai.azure.com/.default",
+        operations=operations.granted(get_args(operations.ModelOperation)),
+        rules=(a_rule(limits=LIMITS),),
+        lifetimes=LIFETIMES,
+        timeout=60.0,
+        max_body=4096,
+        content_types=frozenset(),
+        concurrency=1,
+        relay_errors=True,
+        deployment="gpt-blue",
+        default_max_tokens=1000,
+    )
+    route = replace(gpt, **changes)
     return replace(route, groups=frozenset().union(*(rule.groups for rule in route.rules)))
 
 
@@ -141,6 +173,24 @@ def a_membership(standing: Standing = Standing.IN, *groups: str, source: Source 
     """Return the same standing in each of `groups`, by default in the analysts' group."""
     fact = Fact(standing=standing, source=source, age=1.0)
     return Membership(facts=dict.fromkeys(groups or (ANALYSTS,), fact))
+
+
+def a_call(**changes: Any) -> Call:
+    """Return a scoring call to `fraud` that nothing was taken for, with `changes`."""
+    route = changes.get("route", a_route())
+    call = Call(
+        route=route,
+        asked=Asked(target=route.target, name=route.name, operation="score"),
+        request_id="r",
+        body=b"{}",
+        headers={},
+        method="POST",
+        url=route.url,
+        deadline=1.0,
+        streams=True,
+        principal=a_principal(),
+    )
+    return replace(call, **changes)
 
 
 class FakeBody:
@@ -170,16 +220,26 @@ class FakeBody:
 JSON_HEADERS = (("Content-Type", "application/json"), ("Authorization", "Bearer caller"))
 
 
+CHAT = b'{"model":"gpt","messages":[{"role":"user","content":"hi"}]}'
+PARAMS = {
+    "score": {"name": "fraud"},
+    "swagger": {"name": "fraud"},
+    "openai": {"rest": "v1/chat/completions"},
+    "models": {"rest": "chat/completions"},
+}
+BODIES = {"score": b"{}", "openai": CHAT, "models": CHAT}
+
+
 def an_inbound(route: str = "score", **changes: Any) -> Inbound:
-    """Return a lawful request: a POST to `fraud`'s score, or a GET of another route, with `changes`."""
-    score = route == "score"
+    """Return a lawful request: a POST to `fraud`'s score, a chat with `gpt`, or a GET of another route, with `changes`."""
+    body = BODIES.get(route)
     request = Inbound(
-        method="POST" if score else "GET",
+        method="GET" if body is None else "POST",
         route=route,
-        params={"name": "fraud"} if route in ("score", "swagger") else {},
+        params=PARAMS.get(route, {}),
         query="",
-        headers=Headers(JSON_HEADERS if score else ()),
-        body=FakeBody() if score else FakeBody(b"", length=None),
+        headers=Headers(() if body is None else JSON_HEADERS),
+        body=FakeBody(b"", length=None) if body is None else FakeBody(body),
         streams=False,
     )
     return replace(request, **changes)
@@ -352,6 +412,64 @@ class FakeTransport:
         return step
 
 
+class FakeReservation:
+    """A ports.Reservation that writes down its end."""
+
+    def __init__(self, log: list[str], *, counted: str = "instance") -> None:
+        self.log = log
+        self.counted = counted
+        self.headers = (("x-ratelimit-remaining-requests", "59"),)
+        self.end: tuple[str, int | None] | None = None
+        """How it ended: only the first settle or cancel counts, as the port says."""
+
+    async def settle(self, tokens: int | None) -> None:
+        self.log.append("settle")
+        self.end = self.end or ("settle", tokens)
+
+    async def cancel(self) -> None:
+        self.log.append("cancel")
+        self.end = self.end or ("cancel", None)
+
+
+class FakeQuota:
+    """A ports.Quota that gives `reservation`, or raises."""
+
+    def __init__(self, log: list[str] | None = None) -> None:
+        self.log = [] if log is None else log
+        self.fault: BaseException | None = None
+        self.reservation = FakeReservation(self.log)
+        self.asked: list[tuple[str, str, int]] = []
+
+    async def reserve(
+        self, route: Route, rule: Rule, principal: Principal, *, tokens: int
+    ) -> FakeReservation:
+        self.log.append("reserve")
+        self.asked.append((rule.id, principal.oid, tokens))
+        await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
+        return self.reservation
+
+
+class FakeOwners:
+    """A ports.Owners that keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, tuple[str, str]] = {}
+        """Owner and model by id."""
+        self.asked: list[str] = []
+
+    async def remember(self, ids: Iterable[str], principal: Principal, model: str) -> None:
+        await asyncio.sleep(0)
+        self.made.update(dict.fromkeys(ids, (principal.oid, model)))
+
+    async def model_of(self, id_: str, principal: Principal) -> str | None:
+        self.asked.append(id_)
+        await asyncio.sleep(0)
+        owner, model = self.made.get(id_, (None, None))
+        return model if owner == principal.oid else None
+
+
 class FakeBackend:
     """A ports.Backend whose steps raise what the test sets in `faults`; it counts places taken and given back."""
 
@@ -363,6 +481,10 @@ class FakeBackend:
         self.reply = reply or Reply(status=200, headers=(("content-type", "application/json"),), body=b"[1]")
         self.upstream = upstream
         self.first_byte = 0.0
+        self.model = "gpt"
+        """Which model is asked."""
+        self.tokens = 7
+        self.usage: Usage | None = None
         self.places = 0
         self.sent = 0
 
@@ -373,6 +495,8 @@ class FakeBackend:
 
     def read(self, inbound: Inbound) -> Asked:
         self._step("read")
+        if inbound.route in ("openai", "models"):
+            return Asked(target="model", name=self.model, operation="chat/completions")
         return Asked(
             target="endpoint",
             name=inbound.params["name"],
@@ -380,10 +504,22 @@ class FakeBackend:
             deployment=inbound.headers.joined("azureml-model-deployment"),
         )
 
-    async def prepare(self, route: Route, asked: Asked, inbound: Inbound, *, request_id: str) -> Call:
+    async def resolve(self, asked: Asked, inbound: Inbound, principal: Principal) -> Asked:
+        self._step("resolve")
+        return asked
+
+    async def prepare(
+        self,
+        route: Route,
+        asked: Asked,
+        inbound: Inbound,
+        *,
+        rule: Rule,
+        principal: Principal,
+        request_id: str,
+    ) -> Call:
         self._step("prepare")
         body = await inbound.body.read(route.max_body)
-        self.places += 1
         return Call(
             route=route,
             asked=asked,
@@ -394,7 +530,14 @@ class FakeBackend:
             url=route.url,
             deadline=0.0,
             streams=inbound.streams and inbound.method != "HEAD",
+            principal=principal,
+            tokens=self.tokens,
         )
+
+    async def take(self, call: Call) -> Call:
+        self._step("take")
+        self.places += 1
+        return call
 
     async def send(self, call: Call) -> Forwarded:
         self.sent += 1
@@ -415,7 +558,9 @@ class FakeBackend:
                 await aclose(self.reply.body)
         if isinstance(reply.body, bytes):
             self.places -= 1
-        return Forwarded(reply=reply, upstream_status=self.upstream, first_byte=self.first_byte)
+        return Forwarded(
+            reply=reply, upstream_status=self.upstream, first_byte=self.first_byte, usage=self.usage
+        )
 
     def release(self, call: Call) -> None:
         self.log.append("release")
@@ -428,6 +573,8 @@ class FakeStream(AsyncIterator[bytes]):
     def __init__(self, *pieces: bytes | BaseException | None) -> None:
         self.pieces = list(pieces)
         self.closed = 0
+        self.usage: Usage | None = None
+        self.fault: Exception | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self

@@ -13,6 +13,7 @@ from tests.fakes import (
     FakeBackend,
     FakeClock,
     FakeMemberships,
+    FakeQuota,
     FakeRecorder,
     a_membership,
     a_policy,
@@ -29,6 +30,7 @@ class House:
         self.authenticator = FakeAuthenticator()
         self.memberships = FakeMemberships(known=a_membership())
         self.backend = FakeBackend(self.log)
+        self.quota = FakeQuota(self.log)
         self.recorder = FakeRecorder(self.log)
         self.clock = FakeClock()
         self.not_ready: BaseException | None = None
@@ -37,7 +39,8 @@ class House:
             policy=self.policy,
             authenticator=self.authenticator,
             memberships=self.memberships,
-            backends={"online": backend or self.backend},
+            backends={"online": backend or self.backend, "openai": backend or self.backend},
+            quota=self.quota,
             audit=self.recorder,
             clock=self.clock,
             ready=self._ready,

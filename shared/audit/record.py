@@ -10,7 +10,7 @@ from typing import Final, Literal
 
 import msgspec
 
-from shared.model import Allow, Asked, Deny, Principal, Reason
+from shared.model import Allow, Asked, Deny, Principal, Reason, Usage
 from shared.ports import AuditSink, Clock
 from shared.problem import Problem, Undecidable
 
@@ -25,10 +25,12 @@ _THOROUGH: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separato
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What a decision rests on: where the fact came from, and its age in seconds."""
+    """What a decision rests on: where the fact came from, its age in seconds, and the group that let the caller in."""
 
     source: str
     age_s: float
+    group: str | None
+    """Object id; null where the decision is no allow."""
 
 
 class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -50,6 +52,8 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     reason: str
     rule: str | None
     membership: Membership | None
+    counted: str | None
+    """Where the call was counted against the rule's limits; null where it has none."""
     policy: str
 
 
@@ -69,6 +73,11 @@ class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     bytes_out: int | None = None
     first_byte_ms: float | None = None
     duration_ms: float | None = None
+    model: str | None = None
+    """Its name in the policy; null for an endpoint."""
+    prompt_tokens: int | None = None
+    completion_tokens: int | None = None
+    total_tokens: int | None = None
 
 
 _ERRORS: Final = frozenset(
@@ -77,6 +86,7 @@ _ERRORS: Final = frozenset(
         Reason.GRAPH_FORBIDDEN,
         Reason.KEYS_UNAVAILABLE,
         Reason.CREDENTIAL_UNAVAILABLE,
+        Reason.LIMITS_UNAVAILABLE,
         Reason.AUDIT_UNAVAILABLE,
         Reason.MISCONFIGURED,
         Reason.INVALID_REQUEST,
@@ -160,12 +170,17 @@ class Audit:
         decision: Allow | Deny | Problem,
         principal: Principal | None = None,
         asked: Asked | None = None,
+        allowed: Allow | None = None,
+        counted: str | None = None,
     ) -> None:
         """Record a decision, or the problem that stood in its place; return when the sink has it.
 
+        `allowed` is what had been decided before a problem: its rule and proof are on record with the problem's reason.
+        `counted` says where the call was counted, None where nothing bounds it: `ports.Reservation.counted`.
         Raise problem.Undecidable (audit-unavailable) when a required sink does not take it.
         """
-        proof = None if isinstance(decision, Problem) else decision.proof
+        judged = allowed if isinstance(decision, Problem) else decision
+        proof = None if judged is None else judged.proof
         line = encode(
             DecisionRecord(
                 time=timestamp(self._clock.time()),
@@ -181,10 +196,15 @@ class Audit:
                 deployment=None if asked is None else clean(asked.deployment),
                 decision=_word(decision),
                 reason=decision.reason,
-                rule=None if isinstance(decision, Problem) else decision.rule,
+                rule=None if judged is None else judged.rule,
                 membership=None
                 if proof is None
-                else Membership(source=proof.source, age_s=round(proof.age, 3)),
+                else Membership(
+                    source=proof.source,
+                    age_s=round(proof.age, 3),
+                    group=judged.group if isinstance(judged, Allow) else None,
+                ),
+                counted=counted,
                 policy=self._policy,
             )
         )
@@ -202,8 +222,13 @@ class Audit:
         bytes_out: int = 0,
         first_byte_ms: float | None = None,
         duration_ms: float,
+        model: str | None = None,
+        usage: Usage | None = None,
     ) -> None:
-        """Record how an allowed call ended. Never raises: a missing outcome is told by the log, and by the next start."""
+        """Record how an allowed call ended. Never raises: a missing outcome is told by the log, and by the next start.
+
+        `model` is the name in the policy, None for an endpoint; `usage` is None where the model told no tokens.
+        """
         line = encode(
             OutcomeRecord(
                 time=timestamp(self._clock.time()),
@@ -218,6 +243,10 @@ class Audit:
                 bytes_out=bytes_out,
                 first_byte_ms=None if first_byte_ms is None else round(first_byte_ms, 3),
                 duration_ms=round(duration_ms, 3),
+                model=model,
+                prompt_tokens=None if usage is None else usage.prompt,
+                completion_tokens=None if usage is None else usage.completion,
+                total_tokens=None if usage is None else usage.total,
             )
         )
         await self._stored(line)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from copy import replace
 from types import MappingProxyType
 from typing import Final
 
@@ -10,9 +11,10 @@ import msgspec
 
 from shared.backends.bulkhead import Bulkhead
 from shared.backends.headers import printable
-from shared.model import Reply, Route
+from shared.backends.idle import IDLE, IdleGuard
+from shared.model import Reply
 from shared.ports import Answer, Call, Clock, Forwarded, Tokens, Transport, TransportFault
-from shared.problem import Slug, UpstreamFault
+from shared.problem import MAX_RETRY_AFTER, Slug, UpstreamFault, retry_after_seconds
 from shared.retryafter import parse as parse_retry_after
 
 MAX_ERROR_BODY: Final = 64 * 1024
@@ -38,33 +40,38 @@ _OF_STATUS: Final[Mapping[int, Slug]] = MappingProxyType(
         504: Slug.UPSTREAM_TIMEOUT,
     }
 )
+_MOST_DIGITS: Final = 15
 _MODEL_STATUS: Final = "ms-azureml-model-error-statuscode"
 
 
 class Forwarder:
     """Sends prepared calls and gives back each one's place when its answer ends."""
 
-    def __init__(self, transport: Transport, tokens: Tokens, clock: Clock) -> None:
+    def __init__(self, transport: Transport, tokens: Tokens, clock: Clock, *, idle: float = IDLE) -> None:
+        """Take `idle`, the seconds within which a streamed answer's next bytes must come."""
         self._transport: Final = transport
         self._tokens: Final = tokens
         self._clock: Final = clock
+        self._idle: Final = idle
         self._bulkheads: Final[dict[tuple[str, str], Bulkhead]] = {}
 
-    async def take(self, route: Route) -> str:
-        """Take a place at `route` and return a token of the gate's identity; raise Undecidable with no place taken."""
+    async def take(self, call: Call) -> Call:
+        """Take a place and return `call` with a token of the gate's identity; raise Undecidable with no place taken."""
+        route = call.route
         bulkhead = self._bulkheads.get((route.target, route.name))
         if bulkhead is None:
             bulkhead = self._bulkheads[(route.target, route.name)] = Bulkhead(route.concurrency)
         await bulkhead.take()
         try:
-            return await self._tokens.token(route.scope)
+            token = await self._tokens.token(route.scope)
         except BaseException:
             bulkhead.give()
             raise
+        return replace(call, headers={**call.headers, "authorization": f"Bearer {token}"})
 
-    def release(self, route: Route) -> None:
-        """Give back the place taken at `route`."""
-        self._bulkheads[(route.target, route.name)].give()
+    def release(self, call: Call) -> None:
+        """Give back the place that was taken for `call`."""
+        self._bulkheads[(call.route.target, call.route.name)].give()
 
     async def send(self, call: Call) -> Forwarded:
         """Send `call` once; return a success or a relayed error, raise UpstreamFault for the rest."""
@@ -73,16 +80,16 @@ class Forwarder:
                 call.method, call.url, headers=call.headers, body=call.body, deadline=call.deadline
             )
         except TransportFault as fault:
-            self.release(call.route)
+            self.release(call)
             raise _unanswered(fault) from fault
         except BaseException:
-            self.release(call.route)
+            self.release(call)
             raise
         try:
             return await self._map(call, answer)
         except BaseException:
             answer.close()
-            self.release(call.route)
+            self.release(call)
             raise
 
     async def _map(self, call: Call, answer: Answer) -> Forwarded:
@@ -102,10 +109,10 @@ class Forwarder:
             body = await _json(answer)
             if body is not None:
                 answer.close()
-                self.release(call.route)
+                self.release(call)
                 extra = fault.headers
                 if fault.retry_after is not None:
-                    extra = (*extra, ("retry-after", str(int(fault.retry_after))))
+                    extra = (*extra, ("retry-after", str(retry_after_seconds(fault.retry_after))))
                 reply = Reply(
                     status=status, headers=(("content-type", "application/json"), *extra), body=body
                 )
@@ -116,14 +123,14 @@ class Forwarder:
         headers = _content_type(answer)
         if call.streams:
             within = max(0.0, call.deadline - self._clock.monotonic())
-            body = _Body(answer, self, call.route)
+            body = IdleGuard(_Body(answer, self, call), idle=self._idle)
             return Reply(status=answer.status, headers=headers, body=body, within=within)
         try:
             whole = await answer.read(MAX_WHOLE)
         except TransportFault as fault:
             raise _cut(fault, answer.status) from fault
         answer.close()
-        self.release(call.route)
+        self.release(call)
         return Reply(status=answer.status, headers=headers, body=whole)
 
     def _fault(self, answer: Answer) -> UpstreamFault:
@@ -143,19 +150,25 @@ class Forwarder:
         )
 
     def _retry_after(self, answer: Answer) -> float | None:
+        millis = answer.headers.get("retry-after-ms")
+        if millis is not None and millis.isascii() and millis.isdigit() and len(millis) <= _MOST_DIGITS:
+            return min(MAX_RETRY_AFTER, int(millis) / 1000)
         return parse_retry_after(answer.headers.get("retry-after"), now=self._clock.time())
 
 
 class _Body(AsyncIterator[bytes]):
     """The model's success as it comes; whoever holds it ends it with `aclose`, read to its end or not."""
 
-    __slots__ = ("_answer", "_chunks", "_forwarder", "_open", "_route")
+    __slots__ = ("_answer", "_call", "_chunks", "_forwarder", "_open")
 
-    def __init__(self, answer: Answer, forwarder: Forwarder, route: Route) -> None:
+    usage: Final = None
+    fault: Final = None
+
+    def __init__(self, answer: Answer, forwarder: Forwarder, call: Call) -> None:
         self._answer = answer
         self._chunks = answer.chunks()
         self._forwarder = forwarder
-        self._route = route
+        self._call = call
         self._open = True
 
     def __aiter__(self) -> AsyncIterator[bytes]:
@@ -173,7 +186,7 @@ class _Body(AsyncIterator[bytes]):
             try:
                 self._answer.close()
             finally:
-                self._forwarder.release(self._route)
+                self._forwarder.release(self._call)
 
 
 def _content_type(answer: Answer) -> tuple[tuple[str, str], ...]:
@@ -193,8 +206,8 @@ async def _json(answer: Answer) -> bytes | None:
 
 def _unanswered(fault: TransportFault) -> UpstreamFault:
     if fault.what == "timeout":
-        return UpstreamFault(Slug.UPSTREAM_TIMEOUT, outcome="upstream-timeout")
-    return UpstreamFault(Slug.UPSTREAM_UNREACHABLE, outcome="upstream-unreachable")
+        return UpstreamFault(Slug.UPSTREAM_TIMEOUT, outcome="upstream-timeout", sent=fault.sent)
+    return UpstreamFault(Slug.UPSTREAM_UNREACHABLE, outcome="upstream-unreachable", sent=fault.sent)
 
 
 def _cut(fault: TransportFault, status: int) -> UpstreamFault:

@@ -10,7 +10,7 @@ from shared.model import Ambiguous, Headers
 _PRINTABLE: Final = re.compile(r"[\x20-\x7e]{1,256}")
 _TRACEPARENT: Final = re.compile(r"(?!ff)[0-9a-f]{2}-(?!0{32})[0-9a-f]{32}-(?!0{16})[0-9a-f]{16}-[0-9a-f]{2}")
 _CHARSET: Final = re.compile(r'charset=("?)utf-8\1', re.IGNORECASE | re.ASCII)
-_BOUNDARY: Final = re.compile(r"boundary=[A-Za-z0-9'()+_./:=?-]{1,70}")
+_BOUNDARY: Final = re.compile(r"""boundary=("?)[A-Za-z0-9'()+_./:=?-]{1,70}\1""", re.IGNORECASE | re.ASCII)
 
 
 def single(headers: Headers, name: str) -> str | None:

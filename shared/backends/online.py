@@ -5,9 +5,10 @@ from __future__ import annotations
 from copy import replace
 from typing import Final
 
+from shared.backends import body
 from shared.backends import headers as outbound
 from shared.backends.forward import Forwarder
-from shared.model import Asked, Inbound, Route
+from shared.model import Asked, Inbound, Principal, Route, Rule
 from shared.ports import Call, Clock, Forwarded
 from shared.problem import AskedWrongly, Slug
 
@@ -30,14 +31,29 @@ class Online:
             deployment=inbound.headers.joined(DEPLOYMENT),
         )
 
-    async def prepare(self, route: Route, asked: Asked, inbound: Inbound, *, request_id: str) -> Call:
-        """Check how it is asked (411, 413, 415, 400), read the body, then take a place and a token."""
+    async def resolve(self, asked: Asked, inbound: Inbound, principal: Principal) -> Asked:
+        """Return `asked` as it is: a scoring request's body is opaque, and decides nothing."""
+        del inbound, principal
+        return asked
+
+    async def prepare(
+        self,
+        route: Route,
+        asked: Asked,
+        inbound: Inbound,
+        *,
+        rule: Rule,
+        principal: Principal,
+        request_id: str,
+    ) -> Call:
+        """Check how it is asked (411, 413, 415, 400) and read the body."""
+        del rule
         deadline = self._clock.monotonic() + route.timeout
         headers = {"accept": outbound.accept(inbound.headers), "x-request-id": request_id}
-        body: bytes | None = None
+        content: bytes | None = None
         if asked.operation == "score":
             headers["content-type"] = _checked(inbound, route)
-            body = await _read(inbound, route.max_body)
+            content = await body.read(inbound, route.max_body)
             url = route.url
         else:
             url = f"{route.url.rpartition('/')[0]}/swagger.json"
@@ -49,18 +65,22 @@ class Online:
         if asked.deployment is not None:
             # Only a value that stands in the policy gets here: decide() has compared it with the rule's list.
             headers[DEPLOYMENT] = asked.deployment
-        headers["authorization"] = f"Bearer {await self._forwarder.take(route)}"
         return Call(
             route=route,
             asked=asked,
             request_id=request_id,
-            method="POST" if body is not None else "GET",
+            method="GET" if content is None else "POST",
             url=url,
             headers=headers,
-            body=body,
+            body=content,
             deadline=deadline,
             streams=inbound.streams and inbound.method != "HEAD",
+            principal=principal,
         )
+
+    async def take(self, call: Call) -> Call:
+        """Take a place and a token."""
+        return await self._forwarder.take(call)
 
     async def send(self, call: Call) -> Forwarded:
         """Send a prepared call; raise problem.UpstreamFault."""
@@ -74,26 +94,14 @@ class Online:
 
     def release(self, call: Call) -> None:
         """Give back the place of a call that is never sent."""
-        self._forwarder.release(call.route)
+        self._forwarder.release(call)
 
 
 def _checked(inbound: Inbound, route: Route) -> str:
     """Return the Content-Type to send; raise AskedWrongly for length, size, type or encoding, in this order."""
-    length = inbound.body.length
-    if length == 0 or (length is None and not inbound.body.chunked):
-        raise AskedWrongly(Slug.LENGTH_REQUIRED)
-    if length is not None and length > route.max_body:
-        raise AskedWrongly(Slug.PAYLOAD_TOO_LARGE)
-    encoding = inbound.headers.joined("content-encoding")
+    body.check_length(inbound, route.max_body)
     content_type = outbound.content_type(inbound.headers.joined("content-type"), route.content_types)
-    if content_type is None or (encoding is not None and encoding.strip().lower() != "identity"):
+    if content_type is None:
         raise AskedWrongly(Slug.UNSUPPORTED_MEDIA_TYPE)
+    body.check_encoding(inbound)
     return content_type
-
-
-async def _read(inbound: Inbound, limit: int) -> bytes:
-    body = await inbound.body.read(limit)
-    if not body:
-        # A chunked body that turns out empty: nothing is ever forwarded as if it were the caller's (threats, fact 3).
-        raise AskedWrongly(Slug.LENGTH_REQUIRED)
-    return body

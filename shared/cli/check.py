@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from shared.configuration import configured
-from shared.model import Effect, Policy, Route, Rule
+from shared.model import Effect, Limits, Policy, Route, Rule
 from shared.policy.loader import PolicyFaults, load_file
 from shared.ports import Fault
 from shared.settings import Settings
@@ -55,13 +55,18 @@ def _alone(path: Path, *, allow_http: bool) -> tuple[Policy | None, tuple[Fault,
 
 
 def _summary(route: Route, policy: Policy) -> Iterator[str]:
-    yield f"{route.target} {route.name} ({route.kind}) -> {route.url}"
+    deployment = f", deployment {route.deployment}" if route.deployment else ""
+    yield f"{route.target} {route.name} ({route.kind}) -> {route.url}{deployment}"
+    if route.target == "model":
+        yield f"  {', '.join(sorted(route.operations))}"
+        if route.fields:
+            yield f"  requests may also hold {', '.join(sorted(route.fields))}"
     # The order that decides: any deny first, then allows as they stand in the file.
     for rule in sorted(route.rules, key=lambda rule: rule.effect is Effect.ALLOW):
-        yield f"  {rule.effect:5} {rule.id}: {'; '.join(_conditions(rule, policy))}"
+        yield f"  {rule.effect:5} {rule.id}: {'; '.join(_conditions(rule, route, policy))}"
 
 
-def _conditions(rule: Rule, policy: Policy) -> Iterator[str]:
+def _conditions(rule: Rule, route: Route, policy: Policy) -> Iterator[str]:
     allow = rule.effect is Effect.ALLOW
     proofs = (
         ("groups", sorted(policy.groups[group] for group in rule.groups)),
@@ -76,5 +81,16 @@ def _conditions(rule: Rule, policy: Policy) -> Iterator[str]:
         yield f"clients {', '.join(sorted(rule.clients))}"
     if rule.deployments:
         yield f"deployments {', '.join(sorted(rule.deployments))}"
-    elif allow:
+    elif allow and route.target == "endpoint":
         yield "no deployment may be named"
+    if rule.limits is not None:
+        yield _given(rule.limits)
+
+
+def _given(limits: Limits) -> str:
+    rates = (("requests", limits.requests), ("tokens", limits.tokens))
+    what = " and ".join(
+        f"{rate.amount} {name} in {rate.period} s" for name, rate in rates if rate is not None
+    )
+    where = "in each instance" if limits.scope == "instance" else f"in Redis, which fails {limits.fail}"
+    return f"{what} for {'each caller' if limits.per == 'caller' else 'all together'}, counted {where}"

@@ -23,6 +23,7 @@ from shared.identity.document import parse_principal
 from shared.identity.easyauth import PRINCIPAL, PRINCIPAL_ID, PRINCIPAL_IDP, PROVIDER
 from shared.ids import guid
 from shared.model import Asked, Headers, Kind, Membership, Principal, Reason
+from shared.operations import DEFAULT
 from shared.policy.routing import match
 from shared.problem import Unauthenticated, Undecidable
 from shared.settings import Settings
@@ -31,7 +32,8 @@ ALLOW: Final = 0
 DENY: Final = 1
 ERROR: Final = 2
 _HINTS: Final = {
-    Reason.UNKNOWN_ENDPOINT: "the policy has no endpoint of that name: groupgate check lists them",
+    Reason.UNKNOWN_ENDPOINT: "the policy has no endpoint or model of that name: groupgate check lists them",
+    Reason.OPERATION_NOT_ALLOWED: "the model's operations in the policy do not name it",
     Reason.ISSUER_MISMATCH: "the issuer must be the tenant's own at GROUPGATE_AUTHORITY",
     Reason.CREDENTIAL_UNAVAILABLE: "to ask Graph from a laptop, set GROUPGATE_CREDENTIAL=developer and sign in with az login",
 }
@@ -64,16 +66,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     caller.add_argument(
         "--user", metavar="OBJECT-ID", help="a user of the tenant, with no claims: Graph is asked"
     )
-    parser.add_argument("--endpoint", required=True, metavar="NAME", help="the endpoint's name in the policy")
+    target = parser.add_mutually_exclusive_group(required=True)
+    target.add_argument("--endpoint", metavar="NAME", help="the endpoint's name in the policy")
+    target.add_argument("--model", metavar="NAME", help="the model's name in the policy")
     parser.add_argument("--deployment", metavar="NAME", help="the azureml-model-deployment that is asked for")
+    parser.add_argument(
+        "--operation", metavar="NAME", default=DEFAULT[0], help="what is asked of a model (%(default)s)"
+    )
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation; return 0 for allow, 1 for deny, 2 for an error."""
-    asked = Asked(
-        target="endpoint", name=arguments.endpoint, operation="score", deployment=arguments.deployment
-    )
+    if arguments.model is None:
+        asked = Asked(
+            target="endpoint", name=arguments.endpoint, operation="score", deployment=arguments.deployment
+        )
+    else:
+        asked = Asked(target="model", name=arguments.model, operation=arguments.operation)
     # What a credential tells of its tries would stand between the lines; the reason says what came of them.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:

@@ -71,7 +71,9 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """Every step of one decision."""
 
     policy: str | None
-    endpoint: str
+    endpoint: str | None
+    model: str | None
+    operation: str
     deployment: str | None
     caller: Caller | None
     membership: list[Group]
@@ -136,7 +138,9 @@ def unproven(policy: str | None, asked: Asked, reason: Reason) -> Explanation:
     """Return the explanation of a denial before anything is asked: it is not proven who the caller is."""
     return Explanation(
         policy=policy,
-        endpoint=asked.name,
+        endpoint=asked.name if asked.target == "endpoint" else None,
+        model=asked.name if asked.target == "model" else None,
+        operation=asked.operation,
         deployment=asked.deployment,
         caller=None,
         membership=[],
@@ -174,7 +178,8 @@ def _rules(route: Route, asked: Asked, principal: Principal, membership: Members
 
 def _lines(explanation: Explanation) -> Iterator[str]:
     deployment = "" if explanation.deployment is None else f", deployment {explanation.deployment}"
-    yield f"asked       score {explanation.endpoint}{deployment}"
+    name = explanation.endpoint if explanation.model is None else f"of model {explanation.model}"
+    yield f"asked       {explanation.operation} {name}{deployment}"
     yield f"policy      {explanation.policy or 'none: the configuration has faults'}"
     caller = explanation.caller
     if caller is not None:

@@ -35,7 +35,9 @@ class StreamedBody:
         self.length: Final = length
         self.chunked: Final = chunked
         self.over: Final = asyncio.Event()
-        """Set when the body has been read, so that what is received next can only be the caller going away."""
+        """Set when nothing more is to be read, so that what is received next can only be the caller going away."""
+        if not length and not chunked:
+            self.over.set()
         self._receive: Final = receive
 
     async def read(self, limit: int) -> bytes:

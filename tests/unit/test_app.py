@@ -63,6 +63,22 @@ async def test_t22_with_a_configuration_fault_everything_is_refused(
     assert headers_of(reply)["retry-after"] == "60"
 
 
+@pytest.mark.parametrize("route", list(ADDRESSES))
+async def test_a_configuration_fault_is_told_to_openais_clients_where_they_ask(
+    route: str, broken: Path
+) -> None:
+    """Errors: at the addresses of models the refusal has its `error`, and says that trying again will not help."""
+    reply = await faulty(broken).handle(an_inbound(route))
+    if route == "healthz":
+        assert (reply.status, reply.body) == (200, b"")
+        return
+    told = document(reply)
+    assert ("error" in told) is ADDRESSES[route].openai
+    assert ("x-should-retry" in headers_of(reply)) is ADDRESSES[route].openai
+    if ADDRESSES[route].openai:
+        assert told["error"] == {"code": "gateway-misconfigured", "message": told["detail"]}
+
+
 async def test_i01_the_refusal_says_nothing_of_the_fault(broken: Path) -> None:
     """I01: what is wrong is for the log, and not for who asks."""
     reply = await faulty(broken).handle(an_inbound())

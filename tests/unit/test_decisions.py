@@ -1,7 +1,7 @@
 """The decision tables in tests/decisions: what a policy author may read and add to, run against the engine.
 
 A file holds one `policy`, its `principals` by name, and `row`s. A row's `request` names an `endpoint` (or a `model`), and
-may name an `operation` (default `score`) and a `deployment`. Its `membership` says for groups by their names in the policy
+may name an `operation` (default `score`, at models `chat/completions`) and a `deployment`. Its `membership` says for groups by their names in the policy
 `in`, `out` or `unknown`, or a table of `standing`, `source` and `age`; `missing = true` is the directory's 404. `asks` are
 the groups that the directory must be asked about first. `expect` holds `effect`, `reason`, `rule` and, where it matters,
 `proof`.
@@ -11,16 +11,29 @@ from __future__ import annotations
 
 import itertools
 import tomllib
+from copy import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from shared.model import Allow, Asked, Decision, Fact, Kind, Membership, Policy, Principal, Source, Standing
+from shared.model import (
+    Allow,
+    Asked,
+    Decision,
+    Fact,
+    Kind,
+    Membership,
+    Policy,
+    Principal,
+    Reason,
+    Source,
+    Standing,
+)
 from shared.policy import engine, loader, routing
 
 TABLES = Path(__file__).resolve().parents[1] / "decisions"
-DEFAULT_OPERATION = {"endpoint": "score"}
+DEFAULT_OPERATION = {"endpoint": "score", "model": "chat/completions"}
 ROW_KEYS = {"id", "principal", "request", "membership", "missing", "asks", "expect"}
 EXPECT_KEYS = {"effect", "reason", "rule", "proof"}
 
@@ -53,7 +66,7 @@ def _asked(request: dict[str, str]) -> Asked:
     return Asked(
         target=target,
         name=request[target],
-        operation=request.get("operation", DEFAULT_OPERATION.get(target, "")),
+        operation=request.get("operation", DEFAULT_OPERATION[target]),
         deployment=request.get("deployment"),
     )
 
@@ -114,6 +127,35 @@ def test_there_are_enough_rows_and_each_id_is_a_sentence_of_its_own() -> None:
     assert len(set(ids)) == len(ids)
     short = [name for name in ids if len(name.partition(": ")[2].split()) < 5]
     assert short == []
+
+
+def test_limits_do_not_matter_to_a_decision() -> None:
+    """Limits: a rule decides the same with and without what it gives away; counting comes after the decision."""
+    for param in _load():
+        policy, principals, row = param.values
+        asked, principal = _asked(row["request"]), principals[row["principal"]]
+        membership, route = _membership(policy, row), routing.match(policy, asked)
+        if route is not None:
+            bare = replace(route, rules=tuple(replace(rule, limits=None) for rule in route.rules))
+            decision = engine.decide(route, asked, principal, membership)
+            assert engine.decide(bare, asked, principal, membership) == decision
+
+
+def test_an_allow_by_a_group_says_which() -> None:
+    """Metering: the group that let the caller in is on record, and no other reason names one."""
+    for param in _load():
+        policy, principals, row = param.values
+        asked, principal = _asked(row["request"]), principals[row["principal"]]
+        membership, route = _membership(policy, row), routing.match(policy, asked)
+        decision = engine.decide(route, asked, principal, membership)
+        if not isinstance(decision, Allow):
+            continue
+        if decision.group is None:
+            assert decision.reason is not Reason.MEMBER
+        else:
+            (rule,) = [rule for rule in route.rules if rule.id == decision.rule]  # type: ignore[union-attr]
+            assert decision.group in rule.groups
+            assert membership.standing(decision.group) is Standing.IN
 
 
 def test_the_tables_show_every_reason_that_the_engine_gives() -> None:

@@ -100,12 +100,13 @@ async def test_order_how_comes_last(wrong: Slug) -> None:
 
 
 @pytest.mark.parametrize("method", EVERY_METHOD)
-@pytest.mark.parametrize("route", list(ADDRESSES))
+@pytest.mark.parametrize("route", [name for name, address in ADDRESSES.items() if address.methods])
 async def test_t16_a_method_that_the_route_lacks_is_405_with_allow(route: str, method: str) -> None:
     """T16, I06: the table of methods is exact; OPTIONS is no exception, and nothing is forwarded."""
     house = House()
     reply = await house.ask(route, method=method)
     allowed = ADDRESSES[route].methods
+    assert allowed is not None
     if method in allowed:
         assert reply.status == 200
     else:

@@ -15,6 +15,7 @@ from shared.model import Allow, Deny, Headers, Reason, Reply, Standing
 from shared.ports import TransportFault
 from shared.problem import ClientClosed, Problem, Slug, Unauthenticated, Undecidable, UpstreamFault
 from tests.fakes import (
+    ANALYSTS,
     JSON_HEADERS,
     FakeAnswer,
     FakeBody,
@@ -22,8 +23,8 @@ from tests.fakes import (
     FakeStream,
     FakeTokens,
     FakeTransport,
+    a_call,
     a_membership,
-    a_route,
     headers_of,
     settle,
 )
@@ -67,19 +68,20 @@ async def test_r01_the_decision_is_on_record_before_the_first_byte_and_the_outco
     """R01: everything that may fail is done, then the decision is recorded, then the call is sent, then its outcome."""
     house = House()
     reply = await house.ask()
-    assert house.log == ["read", "prepare", "decided", "send", "completed"]
+    assert house.log == ["read", "resolve", "prepare", "take", "decided", "send", "completed"]
     (decided,), (completed,) = house.recorder.decisions, house.recorder.outcomes
     assert decided["request_id"] == completed["request_id"] == headers_of(reply)["x-request-id"]
 
 
 async def test_an_allow_is_recorded_with_its_rule_its_proof_and_its_caller() -> None:
-    """Ruling "Audit record": who, what, which rule, and the proof with its source and age."""
+    """Ruling "Audit record": who, what, which rule, the proof with its source and age, and the group that let it in."""
     house = House()
     await house.ask()
     (record,) = house.recorder.decisions
     assert record["decision"] == Allow(
-        rule="analysts", reason=Reason.MEMBER, proof=a_membership().facts[next(iter(a_membership().facts))]
+        rule="analysts", reason=Reason.MEMBER, proof=a_membership().facts[ANALYSTS], group=ANALYSTS
     )
+    assert record["counted"] is None, "what no rule bounds is counted nowhere"
     assert record["principal"] == house.authenticator.principal
     assert (record["asked"].name, record["asked"].operation, record["asked"].deployment) == (
         "fraud",
@@ -182,18 +184,19 @@ async def test_an_answer_of_the_model_is_its_outcome(upstream: int, outcome: str
 
 
 async def test_milliseconds_are_counted_on_the_monotonic_clock() -> None:
-    """`first_byte_ms` ends when the model's headers are here, `duration_ms` at the last byte; the wall clock is not used."""
+    """`first_byte_ms` ends at a stream's first chunk, `duration_ms` after its last; the wall clock is not used."""
     house, source = streamed(b"a", b"b")
     house.clock.wall = -5.0
     house.backend.first_byte = house.clock.monotonic()
     reply = await house.ask(streams=True)
     assert not isinstance(reply.body, bytes)
     house.clock.move(1.5)
-    async for _ in reply.body:
-        pass
+    assert await anext(reply.body) == b"a"
+    house.clock.move(0.5)
+    assert await anext(reply.body) == b"b"
     await aclose(reply.body)
     (record,) = house.recorder.outcomes
-    assert (record["first_byte_ms"], record["duration_ms"]) == (0.0, 1500.0)
+    assert (record["first_byte_ms"], record["duration_ms"]) == (1500.0, 2000.0)
     assert source.closed == 1
 
 
@@ -359,8 +362,8 @@ async def test_d07_every_way_through_gives_the_place_back(
             for _ in range(99 if leave is None else leave):
                 await anext(body)
         await aclose(body)
-    await asyncio.wait_for(forwarder.take(a_route()), 0.1)
-    second = asyncio.ensure_future(forwarder.take(a_route()))
+    await asyncio.wait_for(forwarder.take(a_call()), 0.1)
+    second = asyncio.ensure_future(forwarder.take(a_call()))
     await settle()
     assert not second.done(), "the place was given back twice"
     second.cancel()

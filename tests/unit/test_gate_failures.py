@@ -21,8 +21,8 @@ from tests.fakes import (
     FakeClock,
     FakeTokens,
     FakeTransport,
+    a_call,
     a_membership,
-    a_route,
     headers_of,
 )
 from tests.house import House, slug
@@ -58,7 +58,9 @@ PLACES = [
     "memberships.ask",
     "memberships.graced",
     "backend.read",
+    "backend.resolve",
     "backend.prepare",
+    "backend.take",
     "audit.decided",
     "body.read",
     "tokens.token",
@@ -111,7 +113,9 @@ class Broken:
         methods: dict[str, tuple[object, str, Any]] = {
             "authenticator.authenticate": (self.house.authenticator, "authenticate", raises_later),
             "backend.read": (self.online, "read", raises),
+            "backend.resolve": (self.online, "resolve", raises_later),
             "backend.prepare": (self.online, "prepare", raises_later),
+            "backend.take": (self.online, "take", raises_later),
             "audit.decided": (self.house.recorder, "decided", raises_later),
             "clock.monotonic": (self.house.clock, "monotonic", raises),
         }
@@ -134,7 +138,7 @@ async def test_p10_an_unforeseen_exception_anywhere_is_an_error_and_never_an_all
     assert broken.transport.sent == []
     assert {"x-request-id", "cache-control", "vary"} <= set(headers_of(reply))
     broken.tokens.fault = None
-    await asyncio.wait_for(broken.forwarder.take(a_route()), 0.1)
+    await asyncio.wait_for(broken.forwarder.take(a_call()), 0.1)
 
 
 @pytest.mark.parametrize("kind", EXCEPTIONS)
@@ -178,7 +182,9 @@ async def test_p10_me_names_nothing_on_an_exception(place: str, kind: type[Excep
     [
         "authenticator.authenticate",
         "memberships.known",
+        "backend.resolve",
         "backend.prepare",
+        "backend.take",
         "audit.decided",
         "body.read",
         "tokens.token",
@@ -191,7 +197,7 @@ async def test_cancellation_goes_on_and_leaves_nothing_taken(place: str) -> None
         await broken.house.ask(body=broken.body)
     assert broken.transport.sent == []
     broken.tokens.fault = None
-    await asyncio.wait_for(broken.forwarder.take(a_route()), 0.1)
+    await asyncio.wait_for(broken.forwarder.take(a_call()), 0.1)
 
 
 async def test_r03_a_bug_is_logged_by_its_class_and_request_alone(caplog: pytest.LogCaptureFixture) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from shared.me import describe
+from shared.me import describe, list_models
 from shared.model import Allow, Asked, Decision, Deny, Kind, Reason, Standing
-from shared.problem import Undecidable
+from shared.problem import Unauthenticated, Undecidable
 from tests.fakes import (
     ALICE,
     ANALYSTS,
@@ -14,6 +14,7 @@ from tests.fakes import (
     TENANT,
     a_deny_rule,
     a_membership,
+    a_model,
     a_policy,
     a_principal,
     a_route,
@@ -63,6 +64,7 @@ async def test_a_member_reads_what_it_may_call() -> None:
         "endpoints": [
             {"name": "fraud", "kind": "online", "score": "/endpoints/fraud/score", "deployments": []}
         ],
+        "models": [],
     }
     assert headers_of(reply)["content-type"] == "application/json"
 
@@ -127,3 +129,99 @@ async def test_an_endpoint_with_a_named_deployment_only_is_listed() -> None:
         await describe(a_principal(), a_policy(a_route(rules=(a_rule(deployments=BLUE),))), decide)
     )
     assert [(entry["name"], entry["deployments"]) for entry in page["endpoints"]] == [("fraud", ["blue"])]
+
+
+OTHERS = a_model(name="others", help="Ask Ann.", rules=(a_rule(groups=frozenset({ENGINEERS})),))
+LISTS = [("openai", "v1/models"), ("openai", "models"), ("models", "models")]
+
+
+def with_models() -> House:
+    """Return a house of an endpoint, a model for analysts and one for engineers; alice is an analyst."""
+    house = House(
+        a_policy(
+            a_route(),
+            a_model(operations=frozenset({"embeddings", "responses", "responses/retrieve"})),
+            OTHERS,
+        )
+    )
+    house.memberships.answers.update(ask=a_membership(Standing.OUT, ENGINEERS))
+    return house
+
+
+@pytest.mark.parametrize(("route", "rest"), LISTS)
+async def test_i02_the_list_holds_the_models_that_the_caller_may_use_and_no_others(
+    route: str, rest: str
+) -> None:
+    """I02, issue "URL shapes": in OpenAI's words; no endpoint, no model of others, nothing of the policy beside names."""
+    reply = await with_models().ask(route, method="GET", params={"rest": rest})
+    assert (reply.status, headers_of(reply)["content-type"]) == (200, "application/json")
+    assert document(reply) == {
+        "object": "list",
+        "data": [{"id": "gpt", "object": "model", "created": 0, "owned_by": "groupgate"}],
+    }
+
+
+@pytest.mark.parametrize(("route", "rest"), LISTS)
+async def test_i02_an_outsider_reads_an_empty_list(route: str, rest: str) -> None:
+    """I02: who may use no model reads a list of none, as if there were none."""
+    house = with_models()
+    house.memberships.answers["known"] = a_membership(Standing.OUT)
+    reply = await house.ask(route, method="GET", params={"rest": rest})
+    assert (reply.status, document(reply)) == (200, {"object": "list", "data": []})
+
+
+async def test_the_list_answers_head_and_knows_nobody_without_sign_in() -> None:
+    """HEAD is GET without a body; nobody is 401, before a wrong method is."""
+    reply = await with_models().ask("openai", method="HEAD", params={"rest": "v1/models"})
+    assert (reply.status, reply.body) == (200, b"")
+    for method in ("GET", "HEAD", "POST", "DELETE"):
+        house = with_models()
+        house.authenticator.fault = Unauthenticated(Reason.PRINCIPAL_MISSING)
+        assert (await house.ask("openai", method=method, params={"rest": "v1/models"})).status == 401
+        assert (house.memberships.calls, house.log) == ([], ["decided"])
+
+
+async def test_the_list_asks_no_backend_and_spends_nothing() -> None:
+    """The list is the gate's own: nothing goes upstream, nothing is counted, no decision is put on record as a call."""
+    house = with_models()
+    await house.ask("openai", method="GET", params={"rest": "v1/models"}, query="api-version=2024-10-21")
+    assert (house.log, house.quota.asked, house.backend.sent) == ([], [], 0)
+
+
+async def test_f23_with_the_directory_down_the_list_is_503_and_no_shorter_one() -> None:
+    """F23: a list that leaves out what could not be decided would say "no"."""
+    house = with_models()
+    house.memberships.answers.update(ask=Undecidable(Reason.GRAPH_UNAVAILABLE))
+    reply = await house.ask("openai", method="GET", params={"rest": "v1/models"})
+    assert (reply.status, slug(reply)) == (503, "membership-unavailable")
+
+
+async def test_the_callers_page_names_its_models_with_what_they_offer() -> None:
+    """The page names a model by the operations that the policy grants, not by those that come with them."""
+    page = document(await with_models().ask("me"))
+    assert [entry["name"] for entry in page["endpoints"]] == ["fraud"]
+    assert page["models"] == [{"name": "gpt", "kind": "openai", "operations": ["embeddings", "responses"]}]
+
+
+async def test_i01_no_address_deployment_or_group_of_a_model_is_told() -> None:
+    """I01: neither the resource nor its deployment, no group, no help and no limit is on the page or in the list."""
+    house = with_models()
+    for reply in (
+        await house.ask("me"),
+        await house.ask("openai", method="GET", params={"rest": "v1/models"}),
+    ):
+        assert isinstance(reply.body, bytes)
+        for part in (b"azure.com", b"gpt-blue", b"analysts", ANALYSTS.encode(), b"others", b"Ann", b"limit"):
+            assert part not in reply.body
+
+
+async def test_a_failure_to_decide_one_model_is_not_swallowed() -> None:
+    """`list_models` catches nothing."""
+
+    async def decide(asked: Asked) -> Decision:
+        if asked.name == "others":
+            raise Undecidable(Reason.GRAPH_UNAVAILABLE)
+        return Allow(rule="r", reason=Reason.MEMBER)
+
+    with pytest.raises(Undecidable):
+        await list_models(a_principal(), a_policy(a_model(), OTHERS), decide)

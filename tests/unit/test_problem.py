@@ -18,11 +18,13 @@ from shared.problem import (
     OF_REASON,
     TABLE,
     AskedWrongly,
+    NotFound,
     Problem,
     Slug,
     Unauthenticated,
     Undecidable,
     UpstreamFault,
+    check_method,
     render,
 )
 from tests.fakes import headers_of
@@ -34,6 +36,7 @@ STATUSES = {
     "authentication-required": 401,
     "principal-invalid": 401,
     "forbidden": 403,
+    "not-found": 404,
     "invalid-request": 400,
     "method-not-allowed": 405,
     "length-required": 411,
@@ -45,6 +48,7 @@ STATUSES = {
     "membership-unavailable": 503,
     "verification-unavailable": 503,
     "upstream-credential-unavailable": 503,
+    "limits-unavailable": 503,
     "audit-unavailable": 503,
     "upstream-unreachable": 502,
     "upstream-timeout": 504,
@@ -68,6 +72,7 @@ REASONS = {
     "membership-unavailable": {"graph-unavailable", "graph-forbidden"},
     "verification-unavailable": {"keys-unavailable"},
     "upstream-credential-unavailable": {"credential-unavailable"},
+    "limits-unavailable": {"limits-unavailable"},
     "audit-unavailable": {"audit-unavailable"},
     "overloaded": {"overloaded"},
     "invalid-request": {"invalid-request"},
@@ -130,6 +135,60 @@ def test_an_answer_is_rfc_9457(slug: Slug) -> None:
     assert headers_of(reply)["content-type"] == "application/problem+json"
 
 
+@pytest.mark.parametrize("slug", list(Slug))
+def test_an_answer_for_openais_clients_says_the_same_in_their_words_too(slug: Slug) -> None:
+    """Errors: `error.code` is the slug, `error.message` the detail; nothing else of the body changes."""
+    fault = Problem(slug, Reason.INVALID_REQUEST, detail="Why not.")
+    plain, told = (document(render(fault, request_id=RID, openai=openai)) for openai in (False, True))
+    assert told.pop("error") == {"code": str(slug), "message": "Why not."}
+    assert told == plain
+    assert problem.document(fault, request_id=RID, openai=False) == plain
+
+
+LASTING = {"gateway-misconfigured", "upstream-auth-failed", "upstream-not-found", "upstream-redirect"}
+WAITS = {
+    "membership-unavailable": 61,
+    "upstream-rate-limited": 3600,
+    "upstream-unavailable": 60.5,
+    "rate-limited": 86_400,
+}
+
+
+@pytest.mark.parametrize("slug", list(Slug))
+def test_whether_a_client_may_try_again_by_itself(slug: Slug) -> None:
+    """OpenAI's clients try again within seconds, whatever longer wait they are told; then they are told no."""
+
+    def told(*, openai: bool, retry_after: float | None) -> str | None:
+        fault = Problem(slug, Reason.INVALID_REQUEST, retry_after=retry_after)
+        return headers_of(render(fault, request_id=RID, openai=openai)).get("x-should-retry")
+
+    for wait in (0, 60, 60.5, 86_400, None):
+        assert told(openai=False, retry_after=wait) is None
+    assert told(openai=True, retry_after=60) == ("false" if slug in LASTING else None)
+    assert told(openai=True, retry_after=WAITS.get(slug, 61)) == "false"
+    by_itself = told(openai=True, retry_after=None)
+    assert by_itself == ("false" if slug in LASTING else None)
+
+
+def test_t09_what_is_not_there_and_what_is_not_ones_own_read_alike() -> None:
+    """T09: one 404 for both, with the true reason for the record alone."""
+    answers = {
+        render(NotFound(reason), request_id=RID)
+        for reason in (Reason.OPERATION_NOT_ALLOWED, Reason.INPUT_NOT_ALLOWED)
+    }
+    assert [answer.status for answer in answers] == [404]
+
+
+@pytest.mark.parametrize("method", ["POST", "GET"])
+def test_t16_a_method_is_one_of_the_allowed_or_405_with_allow(method: str) -> None:
+    """T16: the table is exact, in case too."""
+    check_method(method, ("GET", "POST"))
+    for other in (method.lower(), "PUT", ""):
+        with pytest.raises(AskedWrongly) as refused:
+            check_method(other, ("GET", "POST"))
+        assert refused.value.headers == (("allow", "GET, POST"),)
+
+
 @pytest.mark.parametrize("reason", sorted(set(Reason) - ALLOWS))
 def test_i01_the_true_reason_is_never_told(reason: Reason) -> None:
     """Design, "Answers": the caller never reads the reason, only the slug that several reasons share."""
@@ -168,6 +227,7 @@ def test_i04_no_other_answer_has_a_challenge(slug: Slug) -> None:
         ("membership-unavailable", "10"),
         ("verification-unavailable", "30"),
         ("upstream-credential-unavailable", "10"),
+        ("limits-unavailable", "5"),
         ("audit-unavailable", "5"),
     ],
 )

@@ -37,7 +37,7 @@ BAD = [
     ("GROUPGATE_ALLOW_HTTP", ["1", "yes", "on", "tru"]),
     ("AZURE_CLIENT_ID", ["me", "gate-identity", TENANT + "0"]),
     ("GROUPGATE_JOBS", ["on", "true", "maybe"]),
-    ("GROUPGATE_REDIS_URL", ["redis://localhost"]),
+    ("GROUPGATE_REDIS_URL", ["redis://localhost", "redis://cache.example", "cache.example:6380", "https://cache.example", "rediss://", "rediss://:6380", "rediss://me@cache.example", "rediss://cache.example/x", "rediss://cache.example/0/1", "rediss://cache.example/1000", "rediss://cache.example?db=1", "rediss://cache.example#1", "rediss://cache.example:99999", "rediss://cache.example:x", "rediss://[::1", "rediss://c\u00e4che.example", "rediss://cache .example/0", "rediss://cache.example\\x", "REDISS"]),
     ("GROUPGATE_POLICY", ["https://contoso.blob.core.windows.net/p/policy.toml"]),
 ]  # fmt: skip
 
@@ -139,6 +139,7 @@ def test_the_defaults_are_the_contracts() -> None:
         "local",
     )
     assert found.policy_path == ROOT / "policy.toml"
+    assert found.redis_url is None
 
 
 @pytest.mark.parametrize(
@@ -163,6 +164,15 @@ def test_the_defaults_are_the_contracts() -> None:
         ("AZURE_CLIENT_ID", TENANT.upper(), "client_id", TENANT),
         ("GROUPGATE_POLICY", "/etc/groupgate/policy.toml", "policy_path", Path("/etc/groupgate/policy.toml")),
         ("GROUPGATE_POLICY", "conf/policy.toml", "policy_path", ROOT / "conf/policy.toml"),
+        *(
+            ("GROUPGATE_REDIS_URL", url, "redis_url", url)
+            for url in (
+                "rediss://cache.example",
+                "rediss://cache.example:6380/0",
+                "rediss://:word@cache.example:6380/15",
+                "rediss://me:word@cache.example",
+            )
+        ),
         ("WEBSITE_INSTANCE_ID", "abc", "instance", "abc"),
         ("CONTAINER_APP_NAME", "app", "instance", "app"),
     ],
@@ -172,6 +182,28 @@ def test_a_good_value_means_what_it_says(name: str, value: str, field: str, mean
     found = read(**{name: value})
     assert found.faults == ()
     assert getattr(found, field) == meaning
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.0.0.1", "[::1]"])
+def test_t01_redis_without_tls_is_for_this_machine_and_needs_the_setting(host: str) -> None:
+    """T01: plain `redis://` is for loopback, where GROUPGATE_ALLOW_HTTP permits it; `rediss://` is for everywhere."""
+    url = f"redis://{host}:6379/0"
+    assert read(GROUPGATE_REDIS_URL=url, GROUPGATE_ALLOW_HTTP="true").redis_url == url
+    assert places(read(GROUPGATE_REDIS_URL=url)) == ["GROUPGATE_REDIS_URL"]
+    far = read(GROUPGATE_REDIS_URL="redis://cache.example", GROUPGATE_ALLOW_HTTP="true")
+    assert places(far) == ["GROUPGATE_REDIS_URL"]
+
+
+def test_r03_the_password_of_redis_is_in_no_text_of_the_settings() -> None:
+    """R03: neither what the settings look like nor a fault tells the address, in which a password may stand."""
+    for url in (
+        "rediss://:word-of-redis@cache.example",
+        "redis://:word-of-redis@cache.example",
+        "rediss://:word-of-redis@",
+    ):
+        found = read(GROUPGATE_REDIS_URL=url)
+        assert "word-of-redis" not in repr(found)
+        assert not any("word-of-redis" in str(fault) for fault in found.faults)
 
 
 def test_the_policy_is_found_beside_function_app_whatever_the_working_folder(

@@ -15,13 +15,15 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.audit import Audit
-from shared.audit.record import MAX_VALUE, clean, encode
-from shared.model import Allow, Asked, Deny, Kind, Principal, Reason
-from shared.problem import AskedWrongly, Problem, Slug, Unauthenticated, Undecidable
+from shared.audit.record import MAX_VALUE, clean, encode, unknown_outcome
+from shared.model import Allow, Asked, Deny, Fact, Kind, Principal, Reason, Source, Standing, Usage
+from shared.problem import AskedWrongly, Problem, RateLimited, Slug, Unauthenticated, Undecidable
 
 BLNS = Path(__file__).resolve().parents[3] / "../shared/vectors/blns/blns.json"
 PRINTABLE = re.compile(rb"[ -~]+\n")
 ID = "44444444-0000-4000-8000-000000000004"
+GROUP = "6f1b2c3d-0000-4000-8000-000000000002"
+PROOF = Fact(standing=Standing.IN, source=Source.CLAIM, age=12.0)
 CALLER = Principal(tenant="t", oid="o", kind=Kind.USER)
 
 
@@ -123,9 +125,30 @@ async def test_a_decision_record_has_the_fields_of_the_contract(
         "decision": "allow",
         "reason": "member",
         "rule": "analysts",
-        "membership": {"source": "claim", "age_s": 12.0},
+        "membership": {"source": "claim", "age_s": 12.0, "group": None},
+        "counted": None,
         "policy": "d" * 64,
     }
+
+
+async def test_r01_an_allow_by_a_group_names_the_group_and_where_it_was_counted(
+    audit: Audit, sink: Any, decide: Callable[..., Any]
+) -> None:
+    """Threat R01: the one group that let the caller in, by its object id, and the counter: who pays can be told."""
+    allow = Allow(rule="engineers", reason=Reason.MEMBER, proof=PROOF, group=GROUP)
+    asked = Asked(target="model", name="gpt-4.1-mini", operation="chat/completions")
+    await decide(audit, ID, decision=allow, asked=asked, counted="shared")
+    record = sink.record()
+    assert record["route"] == "model:gpt-4.1-mini"
+    assert record["membership"] == {"source": "claim", "age_s": 12.0, "group": GROUP}
+    assert record["counted"] == "shared"
+    assert list(record)[-3:] == ["membership", "counted", "policy"]
+
+
+async def test_a_denial_with_a_proof_names_no_group(audit: Audit, sink: Any) -> None:
+    """Only what let a caller in is told; a denial keeps the source and the age of its fact."""
+    await audit.decided(request_id=ID, decision=Deny(reason=Reason.NOT_MEMBER, proof=PROOF), principal=CALLER)
+    assert sink.record()["membership"] == {"source": "claim", "age_s": 12.0, "group": None}
 
 
 async def test_an_outcome_record_has_the_fields_of_the_contract(audit: Audit, sink: Any) -> None:
@@ -154,7 +177,43 @@ async def test_an_outcome_record_has_the_fields_of_the_contract(audit: Audit, si
         "bytes_out": 77,
         "first_byte_ms": 12.346,
         "duration_ms": 15.0,
+        "model": None,
+        "prompt_tokens": None,
+        "completion_tokens": None,
+        "total_tokens": None,
     }
+
+
+@pytest.mark.parametrize(
+    ("usage", "tokens"),
+    [
+        pytest.param(None, [None, None, None], id="what the model did not tell is null"),
+        pytest.param(Usage(prompt=0, completion=0, total=0), [0, 0, 0], id="nothing used is 0 and not null"),
+        pytest.param(
+            Usage(prompt=12, completion=30, total=42), [12, 30, 42], id="what the model told stands"
+        ),
+    ],
+)
+async def test_an_outcome_of_a_model_tells_its_name_and_tokens(
+    usage: Usage | None, tokens: list[int | None], audit: Audit, sink: Any
+) -> None:
+    """Metering: the policy's name of the model, and the tokens as the model counted them."""
+    await audit.completed(
+        request_id=ID, outcome="ok", status=200, duration_ms=1.0, model="gpt-4.1-mini", usage=usage
+    )
+    record = sink.record()
+    assert record["model"] == "gpt-4.1-mini"
+    assert [record[f"{name}_tokens"] for name in ("prompt", "completion", "total")] == tokens
+
+
+def test_r01_an_outcome_after_a_crash_has_every_field() -> None:
+    """Threat R01: what the dead process knew is null, and the fields are those of every outcome."""
+    line = unknown_outcome(ID, policy="d" * 64, time=0.0, instance="i1", process="p2")
+    record = json.loads(line)
+    assert record["outcome"] == "unknown"
+    assert [
+        record[name] for name in ("model", "prompt_tokens", "completion_tokens", "total_tokens", "status")
+    ] == [None] * 5
 
 
 @pytest.mark.parametrize(
@@ -180,6 +239,15 @@ async def test_an_outcome_record_has_the_fields_of_the_contract(audit: Audit, si
             "error",
             "graph-unavailable",
             id="a dead directory is an error",
+        ),
+        pytest.param(
+            Undecidable(Reason.LIMITS_UNAVAILABLE),
+            "error",
+            "limits-unavailable",
+            id="limits that cannot be counted are an error",
+        ),
+        pytest.param(
+            RateLimited(retry_after=1.0), "error", "rate-limited", id="a limit that is used up is an error"
         ),
         pytest.param(
             AskedWrongly(Slug.LENGTH_REQUIRED), "error", "invalid-request", id="a wrong request is an error"
@@ -240,7 +308,7 @@ async def test_t23_naughty_strings_stay_one_parseable_line(
         assert PRINTABLE.fullmatch(line), text
         assert b"<" not in line
         record = sink.record()
-        assert len(record) == 17
+        assert len(record) == 18
         key = {"name": "route", "oid": "principal"}.get(field, field)
         assert len(record[key].encode("utf-8")) <= MAX_VALUE  # strict: an unpaired surrogate would raise here
 

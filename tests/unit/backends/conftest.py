@@ -9,7 +9,7 @@ import pytest
 
 from shared.backends.forward import Forwarder
 from shared.model import Route
-from tests.fakes import a_route, settle
+from tests.fakes import a_call, a_route, settle
 
 FreePlaces = Callable[[Forwarder], Awaitable[int]]
 
@@ -19,10 +19,10 @@ def free_places() -> FreePlaces:
     """Return a count of the places that are free at `fraud`, found by taking them and giving them back."""
 
     async def count(forwarder: Forwarder, route: Route | None = None) -> int:
-        route = route or a_route()
+        call = a_call(route=route or a_route())
         taken = 0
         while True:
-            attempt = asyncio.ensure_future(forwarder.take(route))
+            attempt = asyncio.ensure_future(forwarder.take(call))
             await settle()
             if not attempt.done():
                 attempt.cancel()
@@ -31,7 +31,7 @@ def free_places() -> FreePlaces:
             attempt.result()
             taken += 1
         for _ in range(taken):
-            forwarder.release(route)
+            forwarder.release(call)
         return taken
 
     return count

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from shared.backends.forward import MAX_ERROR_BODY, RELAYED, Forwarder
-from shared.model import Asked, Reply, Route
-from shared.ports import Call, Forwarded, TransportFault
+from shared.model import Reply, Route
+from shared.ports import Forwarded, TransportFault
 from shared.problem import Slug, UpstreamFault, render
 from tests.fakes import (
     SCOPE,
@@ -21,6 +21,7 @@ from tests.fakes import (
     FakeTokens,
     FakeTransport,
     LoopTime,
+    a_call,
     a_route,
     headers_of,
     settle,
@@ -40,21 +41,7 @@ class Sent:
         self.route = route or a_route()
 
     async def send(self) -> Forwarded:
-        token = await self.forwarder.take(self.route)
-        asked = Asked(target="endpoint", name="fraud", operation="score")
-        return await self.forwarder.send(
-            Call(
-                route=self.route,
-                asked=asked,
-                request_id="r",
-                body=b"{}",
-                headers={"authorization": f"Bearer {token}"},
-                method="POST",
-                url=self.route.url,
-                deadline=1.0,
-                streams=True,
-            )
-        )
+        return await self.forwarder.send(await self.forwarder.take(a_call(route=self.route)))
 
     async def fault(self) -> UpstreamFault:
         with pytest.raises(UpstreamFault) as raised:
@@ -452,7 +439,7 @@ async def test_a_token_that_does_not_come_takes_no_place(fault: BaseException, f
     house = Sent()
     house.tokens.fault = fault
     with pytest.raises(type(fault)):
-        await house.forwarder.take(house.route)
+        await house.forwarder.take(a_call(route=house.route))
     house.tokens.fault = None
     assert await free_places(house.forwarder) == 1
 
@@ -460,7 +447,8 @@ async def test_a_token_that_does_not_come_takes_no_place(fault: BaseException, f
 async def test_e11_the_token_is_asked_for_the_routes_own_audience() -> None:
     """E11: a route's scope decides which token is asked for."""
     house = Sent(route=a_route(scope="https://ai.azure.com/.default"))
-    assert await house.forwarder.take(house.route) == TOKEN
+    taken = await house.forwarder.take(a_call(route=house.route))
+    assert taken.headers["authorization"] == f"Bearer {TOKEN}"
     assert house.tokens.asked == ["https://ai.azure.com/.default"]
 
 
@@ -468,9 +456,9 @@ async def test_d07_one_endpoint_that_hangs_holds_no_place_of_another() -> None:
     """D07: places are counted for each endpoint by itself."""
     time = LoopTime()
     house = Sent()
-    await house.forwarder.take(a_route())
-    await asyncio.wait_for(house.forwarder.take(a_route(name="other")), 1)
-    second = asyncio.ensure_future(house.forwarder.take(a_route()))
+    await house.forwarder.take(a_call())
+    await asyncio.wait_for(house.forwarder.take(a_call(route=a_route(name="other"))), 1)
+    second = asyncio.ensure_future(house.forwarder.take(a_call()))
     await settle()
     assert not second.done()
     await time.pass_(3)

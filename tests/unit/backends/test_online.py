@@ -25,7 +25,9 @@ from tests.fakes import (
     FakeClock,
     FakeTokens,
     FakeTransport,
+    a_principal,
     a_route,
+    a_rule,
     an_inbound,
     settle,
 )
@@ -52,8 +54,14 @@ class House:
         self.online = Online(self.forwarder, self.clock)
 
     async def prepare(self, inbound: Inbound, route: Route | None = None) -> Call:
-        asked = self.online.read(inbound)
-        return await self.online.prepare(route or a_route(), asked, inbound, request_id=RID)
+        """Return the call that is checked and taken, as the gate takes it."""
+        alice = a_principal()
+        asked = await self.online.resolve(self.online.read(inbound), inbound, alice)
+        call = await self.online.prepare(
+            route or a_route(), asked, inbound, rule=a_rule(), principal=alice, request_id=RID
+        )
+        assert self.tokens.asked == [], "nothing is taken for a call that is still checked"
+        return await self.online.take(call)
 
     async def refusal(self, inbound: Inbound, route: Route | None = None) -> AskedWrongly:
         with pytest.raises(AskedWrongly) as refused:
@@ -175,7 +183,7 @@ async def test_f18_without_a_token_nothing_can_be_sent_and_no_place_is_held(free
 
 
 async def test_a_call_that_is_never_sent_gives_its_place_back(free_places: Any) -> None:
-    """`release` frees the place that `prepare` took."""
+    """`release` frees the place that `take` took."""
     house = House()
     call = await house.prepare(an_inbound())
     assert await free_places(house.forwarder) == 0

@@ -40,6 +40,7 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         "GROUPGATE_AUDIENCE",
         "GROUPGATE_ALLOW_HTTP",
         "GROUPGATE_AUDIT",
+        "GROUPGATE_REDIS_URL",
         "WEBSITE_INSTANCE_ID",
         "WEBSITE_SITE_NAME",
     ):
@@ -81,14 +82,57 @@ def test_a_good_file_is_summed_up_whatever_the_settings_are(capsys: pytest.Captu
     assert main(["check", str(SAMPLE)]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert lines[0].startswith(f"{SAMPLE} is in order: policy ")
-    assert [line.split()[1].rstrip(":") for line in lines[1:]] == [
+    assert [line.split()[1].rstrip(":") for line in lines[1:5]] == [
         "fraud",
         "contractors-never",
         "analysts",
         "nightly-job",
     ]
+    assert lines[5].startswith("model ")
     assert "groups fraud-analysts, ml-engineers; callers app, user; deployments blue" in lines[3]
     assert "no deployment may be named" in lines[4]
+
+
+MODELS = """
+version = 1
+[models.gpt]
+kind = "openai"
+url = "https://contoso.openai.azure.com"
+deployment = "gpt-blue"
+operations = ["responses"]
+fields = ["store"]
+[[models.gpt.rules]]
+id = "job"
+effect = "allow"
+principals = ["9a8b7c6d-0000-4000-8000-00000000000a"]
+limits = { requests = "60/minute", tokens = "1000/hour" }
+"""
+
+
+def test_a_model_is_summed_up_with_what_it_offers_and_gives_away(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """`check FILE` says where a model leads, what may be asked, what requests may hold, and what each rule gives away."""
+    assert main(["check", _file(tmp_path, MODELS)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert "model gpt (openai) -> https://contoso.openai.azure.com, deployment gpt-blue" in lines
+    told = "\n".join(lines)
+    assert "responses, responses/cancel, responses/delete, responses/retrieve" in told
+    assert "may also hold store" in told
+    assert "60 requests in 60 s and 1000 tokens in 3600 s for each caller" in told
+    assert "deployment may be named" not in told
+
+
+@pytest.mark.parametrize(("redis", "code"), [("", 2), ("rediss://cache.example", 0)])
+def test_limits_that_need_redis_are_a_fault_without_it(
+    redis: str, code: int, tmp_path: Path, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Design 1: `check` looks at settings and policy together, as the app does."""
+    environment.setenv("GROUPGATE_POLICY", _file(tmp_path, MODELS))
+    environment.setenv("GROUPGATE_TENANT_ID", TENANT)
+    environment.setenv("GROUPGATE_REDIS_URL", redis)
+    assert main(["check"]) == code
+    assert ("models.gpt.rules.job.limits" in capsys.readouterr().out) is (code == 2)
 
 
 def test_warnings_are_printed_and_do_not_fail(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

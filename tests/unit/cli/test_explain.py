@@ -33,6 +33,14 @@ url = "https://fraud.westeurope.inference.ml.azure.com/score"
   effect = "allow"
   groups = ["analysts"]
   deployments = ["blue"]
+[models.gpt]
+kind = "openai"
+url = "https://contoso.openai.azure.com"
+  [[models.gpt.rules]]
+  id = "chatters"
+  effect = "allow"
+  groups = ["analysts"]
+  limits = {{ requests = "1/day", scope = "instance" }}
 """
 
 
@@ -140,6 +148,42 @@ async def test_a_deployment_that_no_rule_gives_is_denied(
     assert await explain(principal("alice"), "--deployment", "green") == 1
     assert "decision    deny: deployment-not-allowed" in capsys.readouterr().out
     assert await explain(principal("alice"), "--deployment", "blue") == 0
+
+
+@pytest.mark.parametrize(
+    ("who", "arguments", "code", "decision", "reason", "rule"),
+    [
+        ("alice", ("--model", "gpt"), 0, "allow", "member", "chatters"),
+        ("alice", ("--model", "gpt", "--operation", "embeddings"), 0, "allow", "member", "chatters"),
+        ("alice", ("--model", "gpt", "--operation", "responses"), 1, "deny", "operation-not-allowed", None),
+        ("alice", ("--model", "nosuch"), 1, "deny", "unknown-endpoint", None),
+        ("alice", ("--model", "fraud"), 1, "deny", "unknown-endpoint", None),
+        ("bob", ("--model", "gpt"), 1, "deny", "not-member", None),
+    ],
+)
+async def test_a_model_is_explained_as_an_endpoint_is(
+    who: str,
+    arguments: tuple[str, ...],
+    code: int,
+    decision: str,
+    reason: str,
+    rule: str | None,
+    graph: Graph,
+    principal: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """`--model` and `--operation` ask what a client would; limits are counted by the gate alone, and decide nothing."""
+    assert await asyncio.to_thread(main, ["explain", principal(who), *arguments, "--json"]) == code
+    said = json.loads(capsys.readouterr().out)
+    assert (said["decision"], said["reason"], said["rule"]) == (decision, reason, rule)
+
+
+@pytest.mark.parametrize("target", [(), ("--endpoint", "fraud", "--model", "gpt")])
+def test_one_thing_is_explained_at_a_time(target: tuple[str, ...]) -> None:
+    """An endpoint or a model, and not both or neither."""
+    with pytest.raises(SystemExit) as end:
+        main(["explain", "--user", TENANT, *target])
+    assert end.value.code == 2
 
 
 async def test_graph_in_an_outage_is_an_error_and_the_steps_so_far_are_told(

@@ -25,7 +25,7 @@ from tests.fakes import (
     FakeTokens,
     FakeTransport,
     LoopTime,
-    a_route,
+    a_call,
     settle,
 )
 from tests.house import House
@@ -115,7 +115,7 @@ def served(
 
 
 async def place_is_free(forwarder: Forwarder) -> None:
-    await asyncio.wait_for(forwarder.take(a_route()), 0.1)
+    await asyncio.wait_for(forwarder.take(a_call()), 0.1)
 
 
 async def test_d01_a_body_beyond_the_limit_is_not_read_on() -> None:

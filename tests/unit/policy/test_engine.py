@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from shared import operations
 from shared.model import (
     Allow,
     Asked,
@@ -24,7 +25,6 @@ from shared.model import (
     Source,
     Standing,
 )
-from shared.policy import engine
 from shared.policy.engine import Verdict, decide, evaluate, open_questions
 
 GROUPS = ("g1", "g2", "g3")
@@ -33,6 +33,7 @@ ROLES = ("r1", "r2")
 CLIENTS = ("c1", "c2")
 DEPLOYMENTS = ("blue", "green")
 KINDS = ("user", "guest", "app")
+OFFERED = {"online": operations.ONLINE, "batch": frozenset[str]()}
 ASKED = Asked(target="endpoint", name="fraud", operation="score")
 
 
@@ -69,6 +70,7 @@ def route(kind: str, numbers: list[int]) -> Route:
         kind=kind,
         url="https://fraud.westeurope.inference.ml.azure.com/score",
         scope="https://ml.azure.com/.default",
+        operations=OFFERED[kind],
         rules=drawn,
         lifetimes=Lifetimes(max_age=900, recheck_refused=60, outage_grace=0),
         timeout=60,
@@ -333,7 +335,15 @@ def test_an_allow_rule_without_deployments_lets_none_be_named() -> None:
     assert (named.verdict, named.reason) == (Verdict.FAILS, Reason.DEPLOYMENT_NOT_ALLOWED)
 
 
-def test_the_offered_operations_cannot_be_changed_while_running() -> None:
-    """What a kind of endpoint offers is a read-only view."""
-    with pytest.raises(TypeError):
-        engine.OPERATIONS["batch"] = frozenset({"jobs"})  # type: ignore[index]
+@pytest.mark.parametrize("asked", ["jobs", "swagger", "SCORE", "", "score "])
+def test_the_offered_operations_are_the_routes_own(asked: str) -> None:
+    """What a route does not offer is denied to those whom its rules let in, and cannot be changed while running."""
+    rule = Rule(id="a", effect=Effect.ALLOW, principals=frozenset({"o"}))
+    offers = replace(route("online", []), rules=(rule,), operations=frozenset({"score"}))
+    who = Principal(tenant="t", oid="o", kind=Kind.USER)
+    assert isinstance(decide(offers, ASKED, who, Membership()), Allow)
+    other = replace(ASKED, operation=asked)
+    assert decide(offers, other, who, Membership()) == Deny(reason=Reason.OPERATION_NOT_ALLOWED)
+    assert open_questions(offers, other, who, Membership()) == frozenset()
+    with pytest.raises(AttributeError):
+        offers.operations = frozenset({asked})  # type: ignore[misc]

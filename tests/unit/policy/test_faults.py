@@ -19,6 +19,12 @@ RULE_HEAD = '[[endpoints.fraud.rules]]\nid = "staff"\neffect = "allow"\n'
 RULE = f'{RULE_HEAD}groups = ["analysts"]\n'
 GOOD = HEAD + ENDPOINT + RULE
 AT = "endpoints.fraud"
+RESOURCE = "https://contoso.openai.azure.com"
+MODEL_KIND = '[models."gpt-4.1"]\nkind = "openai"\n'
+MODEL = f'{MODEL_KIND}url = "{RESOURCE}"\n'
+MODEL_RULE = '[[models."gpt-4.1".rules]]\nid = "engineers"\neffect = "allow"\ngroups = ["analysts"]\n'
+GPT = 'models."gpt-4.1"'
+ENGINEERS = f"{GPT}.rules.engineers"
 STAFF = "endpoints.fraud.rules.staff"
 
 
@@ -51,6 +57,23 @@ def deny(text: str) -> str:
     return f'{GOOD}[[endpoints.fraud.rules]]\nid = "never"\neffect = "deny"\n{text}\n'
 
 
+def resource(text: str) -> str:
+    return f"{HEAD}{MODEL_KIND}url = '{text}'\n{MODEL_RULE}"
+
+
+def model(text: str) -> str:
+    return f"{HEAD}{MODEL}{text}\n{MODEL_RULE}"
+
+
+def member(text: str) -> str:
+    """A rule of a model."""
+    return f"{HEAD}{MODEL}{MODEL_RULE}{text}\n"
+
+
+def limits(text: str, more: str = "") -> str:
+    return member(f"limits = {{ {text} }}\n{more}")
+
+
 def defaults(text: str) -> str:
     return f"{HEAD}[defaults]\n{text}\n{ENDPOINT}{RULE}"
 
@@ -80,7 +103,10 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "an empty table of endpoints": (HEAD + "[endpoints]", "endpoints", "is empty"),
     "an unknown table": (GOOD + "[settings]\n", "settings", "known are: version, endpoints"),
     "a misspelt table": (GOOD + "[endpoint]\n", "endpoint", "did you mean endpoints?"),
-    "a table of models": (GOOD + "[models.gpt]\nkind = 'openai'\n", "models", "not built yet"),
+    "no endpoint and no model names both": (HEAD, "endpoints", "or models"),
+    "an empty table of models": (GOOD + "[models]\n", "models", "is empty"),
+    "models that are a list": (GOOD + "[[models]]\n", "models", "must be a table, not a list"),
+    "limits at the top": (GOOD + "[limits]\n", "limits", "move it into a rule"),
     "endpoints that are a list": (HEAD + "[[endpoints]]\n", "endpoints", "must be a table, not a list"),
     # groups
     "a group id in upper case tells the right one": (
@@ -327,7 +353,14 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "an unknown key": (endpoint('retries = "3"'), f"{AT}.retries", "is an unknown key"),
     "a misspelt key": (endpoint('timeuot = "60s"'), f"{AT}.timeuot", "did you mean timeout?"),
     "a key in camel case": (endpoint('maxBody = "4MiB"'), f"{AT}.maxBody", "did you mean max-body?"),
-    "a key of models": (endpoint('operations = ["embeddings"]'), f"{AT}.operations", "not built yet"),
+    "operations at an endpoint": (
+        endpoint('operations = ["embeddings"]'),
+        f"{AT}.operations",
+        "is for models",
+    ),
+    "a deployment at an endpoint": (endpoint('deployment = "blue"'), f"{AT}.deployment", "is for models"),
+    "fields at an endpoint": (endpoint('fields = ["store"]'), f"{AT}.fields", "is for models"),
+    "limits at an endpoint": (endpoint("limits = {}"), f"{AT}.limits", "is for models"),
     "a key of batch endpoints": (endpoint("inputs = {}"), f"{AT}.inputs", "not built yet"),
     "a timeout of zero": (endpoint('timeout = "0s"'), f"{AT}.timeout", "at least 1s"),
     "a timeout below a second": (endpoint('timeout = "999ms"'), f"{AT}.timeout", "at least 1s"),
@@ -441,8 +474,16 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         "did you mean deployments?",
     ),
     "a plural left out": (rule('client = ["x"]'), f"{STAFF}.client", "did you mean clients?"),
-    "limits": (rule('limits = { requests = "60/minute" }'), f"{STAFF}.limits", "not built yet"),
-    "limits for each caller": (rule('per = "caller"'), f"{STAFF}.per", "not built yet"),
+    "limits at a rule of an endpoint": (
+        rule('limits = { requests = "60/minute" }'),
+        f"{STAFF}.limits",
+        "is for the rules of models",
+    ),
+    "limits for each caller at a rule of an endpoint": (
+        rule('per = "caller"'),
+        f"{STAFF}.per",
+        "is for the rules of models",
+    ),
     "a rule that proves nothing": (only(""), STAFF, "at least one of groups, principals and app-roles"),
     "a rule that only narrows": (
         only('callers = ["user"]'),
@@ -518,6 +559,268 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
         deny(f'principals = ["{A}"]'),
         f"{NEVER}.principals",
         "the id of the group",
+    ),
+    # models
+    "a model's name with dots and no quotes": (
+        HEAD + "[models.gpt-4.1]\nkind = 'openai'\n",
+        "models.gpt-4.1",
+        'must be quoted: "gpt-4.1"',
+    ),
+    "a model's name with a slash": (
+        (HEAD + MODEL + MODEL_RULE).replace('"gpt-4.1"', '"openai/gpt"'),
+        'models."openai/gpt"',
+        "1 to 64 letters",
+    ),
+    "a model of an unknown kind": (
+        (HEAD + MODEL + MODEL_RULE).replace('"openai"', '"anthropic"'),
+        f"{GPT}.kind",
+        'must be "openai"',
+    ),
+    "a model of an endpoint's kind": (
+        (HEAD + MODEL + MODEL_RULE).replace('"openai"', '"online"'),
+        f"{GPT}.kind",
+        'must be "openai"',
+    ),
+    "a model without a url": (HEAD + MODEL_KIND + MODEL_RULE, f"{GPT}.url", "is required"),
+    "a model without rules": (HEAD + MODEL, f"{GPT}.rules", "is required"),
+    "an unknown key at a model": (model('region = "x"'), f"{GPT}.region", "is an unknown key"),
+    "a misspelt key at a model": (
+        model('deployments = "x"'),
+        f"{GPT}.deployments",
+        "did you mean deployment?",
+    ),
+    "media types at a model": (
+        model('content-types = ["application/json"]'),
+        f"{GPT}.content-types",
+        "follows from the operation",
+    ),
+    "limits at a model": (model('limits = { requests = "1/hour" }'), f"{GPT}.limits", "move it into a rule"),
+    "T02: a deployment with a slash": (
+        model('deployment = "a/../b"'),
+        f"{GPT}.deployment",
+        "1 to 64 letters",
+    ),
+    "T02: a deployment of two dots": (model('deployment = ".."'), f"{GPT}.deployment", "beginning with"),
+    "no operation": (model("operations = []"), f"{GPT}.operations", "is an empty list"),
+    "T09: an operation that is not in the table": (
+        model('operations = ["files"]'),
+        f"{GPT}.operations",
+        '"chat/completions" or',
+    ),
+    "an operation in other case": (
+        model('operations = ["Embeddings"]'),
+        f"{GPT}.operations",
+        '"chat/completions" or',
+    ),
+    "an operation that comes with another": (
+        model('operations = ["responses/retrieve"]'),
+        f"{GPT}.operations",
+        '"chat/completions" or',
+    ),
+    "an operation twice": (model('operations = ["embeddings", "embeddings"]'), f"{GPT}.operations", "twice"),
+    "no field": (model("fields = []"), f"{GPT}.fields", "is an empty list"),
+    "T09: a star for a field": (model('fields = ["*"]'), f"{GPT}.fields", "must be"),
+    "a field in capitals": (model('fields = ["Store"]'), f"{GPT}.fields", "must be"),
+    **{
+        f"T01, T06, T13: the field {name} can never be let in": (
+            model(f'fields = ["{name}"]'),
+            f"{GPT}.fields",
+            " let ",
+        )
+        for name in (
+            "model",
+            "models",
+            "deployment",
+            "engine",
+            "api_base",
+            "api_key",
+            "base_url",
+            "fallbacks",
+            "extra_body",
+        )
+    },
+    "a field twice": (model('fields = ["store", "store"]'), f"{GPT}.fields", "twice"),
+    "nothing to reserve": (model("default-max-tokens = 0"), f"{GPT}.default-max-tokens", "from 1 to 1000000"),
+    "too much to reserve": (
+        model("default-max-tokens = 1000001"),
+        f"{GPT}.default-max-tokens",
+        "from 1 to 1000000",
+    ),
+    "tokens as text": (
+        model('default-max-tokens = "1k"'),
+        f"{GPT}.default-max-tokens",
+        "must be a whole number",
+    ),
+    "E11: a scope of another service": (
+        model('scope = "https://graph.microsoft.com/.default"'),
+        f"{GPT}.scope",
+        "never for a model",
+    ),
+    "T01: a model at an endpoint's host": (
+        resource(URL.removesuffix("/score")),
+        f"{GPT}.url",
+        "no Azure inference host",
+    ),
+    "T01: an endpoint at a model's host": (url(f"{RESOURCE}/score"), f"{AT}.url", "no Azure inference host"),
+    "T01: a resource at a host that is not Azure's": (
+        resource("https://api.openai.com"),
+        f"{GPT}.url",
+        "not in [hosts] allow",
+    ),
+    "T01: a resource at a host that only ends like Azure's": (
+        resource("https://evilopenai.azure.com"),
+        f"{GPT}.url",
+        "no Azure inference host",
+    ),
+    "T01: a resource at a host that only begins like Azure's": (
+        resource("https://contoso.openai.azure.com.evil.example"),
+        f"{GPT}.url",
+        "no Azure inference host",
+    ),
+    "T01: the bare suffix of resources": (
+        resource("https://openai.azure.com"),
+        f"{GPT}.url",
+        "no Azure inference host",
+    ),
+    "T01: a resource by http": (resource(RESOURCE.replace("https", "http")), f"{GPT}.url", "must be https"),
+    "T01: a resource with a user name": (
+        resource("https://me@contoso.openai.azure.com"),
+        f"{GPT}.url",
+        "user name",
+    ),
+    "T01: a resource with a query": (resource(f"{RESOURCE}?api-version=1"), f"{GPT}.url", "query"),
+    "T01: a resource with a port": (resource(f"{RESOURCE}:8443"), f"{GPT}.url", "leave out the port"),
+    "a resource with a path": (resource(f"{RESOURCE}/openai/v1"), f"{GPT}.url", "with no path"),
+    "a resource with a slash at the end": (resource(f"{RESOURCE}/"), f"{GPT}.url", "with no path"),
+    "a resource in upper case tells the right one": (
+        resource(RESOURCE.replace("contoso", "Contoso")),
+        f"{GPT}.url",
+        RESOURCE,
+    ),
+    # rules of models
+    "T05: deployments at a rule of a model": (
+        member('deployments = ["blue"]'),
+        f"{ENGINEERS}.deployments",
+        "stands in its own table",
+    ),
+    "an unknown key at a rule of a model": (
+        member('when = "monday"'),
+        f"{ENGINEERS}.when",
+        "is an unknown key",
+    ),
+    "a rule of a model for a group that nobody named": (
+        member("").replace('groups = ["analysts"]', 'groups = ["engineers"]'),
+        f"{ENGINEERS}.groups",
+        "is not in [groups]",
+    ),
+    "a rule of a model that proves nothing": (
+        member("").replace('groups = ["analysts"]\n', ""),
+        ENGINEERS,
+        "at least one of",
+    ),
+    "two rules of one id at a model": (HEAD + MODEL + MODEL_RULE * 2, f"{GPT}.rules[1].id", "make it unique"),
+    "a model whose every rule denies": (
+        member("").replace('"allow"', '"deny"'),
+        f"{GPT}.rules",
+        "allow nobody",
+    ),
+    # limits
+    "limits of nothing": (limits(""), f"{ENGINEERS}.limits", "at least one of requests and tokens"),
+    "limits that only say for whom": (limits('per = "rule"'), f"{ENGINEERS}.limits", "at least one of"),
+    "limits as text": (member('limits = "60/minute"'), f"{ENGINEERS}.limits", "must be a table, not text"),
+    "an unknown key in limits": (
+        limits('requests = "1/hour", burst = 5'),
+        f"{ENGINEERS}.limits.burst",
+        "known are",
+    ),
+    "a misspelt key in limits": (
+        limits('request = "1/hour", tokens = "1/hour"'),
+        f"{ENGINEERS}.limits.request",
+        "did you mean requests?",
+    ),
+    "a limit as a number": (limits("requests = 60"), f"{ENGINEERS}.limits.requests", "must be text"),
+    "a limit without a window": (
+        limits('requests = "60"'),
+        f"{ENGINEERS}.limits.requests",
+        "such as 60/minute",
+    ),
+    "a limit of nothing": (
+        limits('requests = "0/minute"'),
+        f"{ENGINEERS}.limits.requests",
+        "whole number and a window",
+    ),
+    "a negative limit": (
+        limits('tokens = "-1/hour"'),
+        f"{ENGINEERS}.limits.tokens",
+        "whole number and a window",
+    ),
+    "a limit with a fraction": (
+        limits('tokens = "1.5/hour"'),
+        f"{ENGINEERS}.limits.tokens",
+        "whole number and a window",
+    ),
+    "a limit with a thousands mark": (
+        limits('tokens = "100_000/hour"'),
+        f"{ENGINEERS}.limits.tokens",
+        "whole number and a window",
+    ),
+    "a limit without bound": (
+        limits('tokens = "inf/hour"'),
+        f"{ENGINEERS}.limits.tokens",
+        "whole number and a window",
+    ),
+    "a limit in another window": (
+        limits('requests = "60/week"'),
+        f"{ENGINEERS}.limits.requests",
+        "second, minute, hour or day",
+    ),
+    "a limit in the plural": (
+        limits('requests = "60/minutes"'),
+        f"{ENGINEERS}.limits.requests",
+        "second, minute, hour or day",
+    ),
+    "a limit with spaces": (
+        limits('requests = "60 / minute"'),
+        f"{ENGINEERS}.limits.requests",
+        "whole number and a window",
+    ),
+    "a limit in other digits": (
+        limits('requests = "６0/minute"'),
+        f"{ENGINEERS}.limits.requests",
+        "whole number and a window",
+    ),
+    "limits for somebody else": (
+        limits('requests = "1/hour", per = "group"'),
+        f"{ENGINEERS}.limits.per",
+        '"caller" or "rule"',
+    ),
+    "limits counted elsewhere": (
+        limits('requests = "1/hour", scope = "global"'),
+        f"{ENGINEERS}.limits.scope",
+        '"instance" or "shared"',
+    ),
+    "E05: limits that fail open": (
+        limits('requests = "1/hour", fail = "open"'),
+        f"{ENGINEERS}.limits.fail",
+        '"closed" or "local"',
+    ),
+    "a way to fail for what needs no Redis": (
+        limits('requests = "1/hour", scope = "instance", fail = "local"'),
+        f"{ENGINEERS}.limits",
+        "which is for limits in Redis",
+    ),
+    "how limits count, without limits": (member('per = "rule"'), f"{ENGINEERS}.per", "there are none here"),
+    "how limits fail, without limits": (member('fail = "local"'), f"{ENGINEERS}.fail", "there are none here"),
+    "how limits count, said twice": (
+        limits('requests = "1/hour", per = "rule"', 'per = "rule"'),
+        f"{ENGINEERS}.per",
+        "keep one",
+    ),
+    "limits of a deny rule": (
+        member("")
+        + f"[[{GPT}.rules]]\nid = 'never'\neffect = 'deny'\nprincipals = ['{B}']\nlimits.requests = '1/hour'\n",
+        f"{GPT}.rules.never.limits",
+        "a deny rule gives nothing away",
     ),
     "an endpoint whose every rule denies": (GOOD.replace('"allow"', '"deny"'), f"{AT}.rules", "allow nobody"),
 }
@@ -649,6 +952,60 @@ def test_t01_http_is_for_loopback_that_is_named_and_allowed(
     with pytest.raises(PolicyFaults) as refused:
         loader.load(text, allow_http=allow_http)
     assert [fault.place for fault in refused.value.faults] == ["endpoints.fraud.url"]
+
+
+@pytest.mark.parametrize(
+    ("text", "shared", "fits"),
+    [
+        pytest.param('requests = "1/hour"', False, False, id="what says nothing is counted together"),
+        pytest.param('requests = "1/hour", scope = "shared"', False, False, id="what says together"),
+        pytest.param('requests = "1/hour", scope = "instance"', False, True, id="each instance for itself"),
+        pytest.param('requests = "1/hour"', True, True, id="together, with Redis"),
+        pytest.param('requests = "1/hour", scope = "instance"', True, True, id="for itself, with Redis"),
+    ],
+)
+def test_limits_without_redis_are_for_each_instance(text: str, shared: bool, fits: bool) -> None:
+    """Design 1: without Redis every instance would count for itself, so the policy must say that it may."""
+    if fits:
+        loader.load(limits(text).encode(), allow_http=False, shared_counters=shared)
+        return
+    with pytest.raises(PolicyFaults) as refused:
+        loader.load(limits(text).encode(), allow_http=False, shared_counters=shared)
+    (fault,) = refused.value.faults
+    assert fault.place == f"{ENGINEERS}.limits"
+    assert "GROUPGATE_REDIS_URL" in fault.message
+    assert 'scope = "instance"' in fault.message
+
+
+@pytest.mark.parametrize("cloud", ["com", "us", "cn"])
+@pytest.mark.parametrize("service", ["openai", "services.ai", "cognitiveservices"])
+def test_the_resource_hosts_of_every_cloud_are_known(service: str, cloud: str) -> None:
+    """T01: Azure OpenAI, Foundry and AI services resources of the three clouds need no entry in `[hosts]`."""
+    address = f"https://contoso.{service}.azure.{cloud}"
+    policy = loader.load(resource(address).encode(), allow_http=False)
+    assert policy.routes["model", "gpt-4.1"].url == address
+
+
+@pytest.mark.parametrize(
+    ("address", "allow_http", "fits"),
+    [
+        pytest.param("http://127.0.0.1:5002", True, True, id="allowed and named"),
+        pytest.param("http://127.0.0.1:5002", False, False, id="named but not allowed"),
+        pytest.param("http://127.0.0.1:5002/", True, False, id="with a path"),
+        pytest.param("http://10.0.0.4:5002", True, False, id="not loopback"),
+        pytest.param("https://models.contoso.com:8443", False, True, id="https, any port"),
+    ],
+)
+def test_t01_a_resource_elsewhere_must_be_named(address: str, allow_http: bool, fits: bool) -> None:
+    """T01: as for endpoints: `[hosts] allow` names it, and http:// is for loopback where the setting says so."""
+    allow = '[hosts]\nallow = ["127.0.0.1", "10.0.0.4", "models.contoso.com"]\n'
+    text = resource(address).replace(MODEL_KIND, allow + MODEL_KIND).encode()
+    if fits:
+        assert loader.load(text, allow_http=allow_http).routes["model", "gpt-4.1"].url == address
+        return
+    with pytest.raises(PolicyFaults) as refused:
+        loader.load(text, allow_http=allow_http)
+    assert [fault.place for fault in refused.value.faults] == [f"{GPT}.url"]
 
 
 @pytest.mark.parametrize("cloud", ["com", "us", "cn"])

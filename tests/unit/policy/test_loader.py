@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from shared.model import Asked, Effect, Kind, Lifetimes, Route, Rule
-from shared.policy import loader, routing
+from shared.model import Asked, Effect, Kind, Lifetimes, Limits, Rate, Route, Rule
+from shared.policy import hosts, loader, routing
 
 SAMPLE = Path(__file__).resolve().parents[3] / "policy.sample.toml"
 ANALYSTS = "6f1b2c3d-0000-4000-8000-000000000001"
@@ -53,6 +53,18 @@ def test_the_sample_is_a_policy_without_faults_and_warnings() -> None:
     )
 
 
+def test_the_samples_model_counts_without_redis() -> None:
+    """The sample is served as it stands: its model's limits are for each instance, which needs no other service."""
+    policy = loader.load_file(SAMPLE, allow_http=False, shared_counters=False)
+    model = policy.routes["model", "gpt-4.1-mini"]
+    assert (model.deployment, model.operations) == ("gpt-41-mini", {"chat/completions", "embeddings"})
+    (engineers,) = model.rules
+    assert engineers.groups == {ENGINEERS}
+    assert engineers.limits == Limits(
+        requests=Rate(amount=60, period=60), tokens=Rate(amount=100_000, period=3600), scope="instance"
+    )
+
+
 def test_what_an_endpoint_does_not_write_has_the_documented_default() -> None:
     """The table of defaults in docs/policy.md holds."""
     assert _route(SMALL) == Route(
@@ -61,6 +73,7 @@ def test_what_an_endpoint_does_not_write_has_the_documented_default() -> None:
         kind="online",
         url=URL,
         scope="https://ml.azure.com/.default",
+        operations=frozenset({"score", "swagger"}),
         rules=(
             Rule(
                 id="staff",
@@ -198,3 +211,139 @@ def test_matching_is_by_target_and_exact_name() -> None:
     assert found is policy.routes["endpoint", "fraud"]
     for target, name in (("endpoint", "Fraud"), ("endpoint", "fraud "), ("endpoint", ""), ("model", "fraud")):
         assert routing.match(policy, Asked(target=target, name=name, operation="score")) is None  # type: ignore[arg-type]
+
+
+MODEL = f"""
+version = 1
+groups.analysts = "{ANALYSTS}"
+[models."gpt-4.1"]
+kind = "openai"
+url = "https://contoso.openai.azure.com"
+rules = [{{ id = "staff", effect = "allow", groups = ["analysts"] }}]
+"""
+
+
+def _model(text: str) -> Route:
+    return loader.load(text.encode(), allow_http=False).routes["model", "gpt-4.1"]
+
+
+def test_what_a_model_does_not_write_has_the_documented_default() -> None:
+    """The table of defaults in docs/models.md holds: its own name at the resource, chats and embeddings, no fields."""
+    assert _model(MODEL) == Route(
+        target="model",
+        name="gpt-4.1",
+        kind="openai",
+        url="https://contoso.openai.azure.com",
+        scope="https://ai.azure.com/.default",
+        operations=frozenset({"chat/completions", "embeddings"}),
+        rules=(Rule(id="staff", effect=Effect.ALLOW, groups=frozenset({ANALYSTS})),),
+        lifetimes=Lifetimes(max_age=900, recheck_refused=60, outage_grace=0),
+        timeout=60,
+        max_body=4 * 1024 * 1024,
+        content_types=frozenset(),
+        concurrency=256,
+        relay_errors=True,
+        help=None,
+        groups=frozenset({ANALYSTS}),
+        deployment="gpt-4.1",
+        fields=frozenset(),
+        default_max_tokens=1024,
+    )
+
+
+def test_what_a_model_writes_holds() -> None:
+    """Every key of a model reaches the route."""
+    more = """
+deployment = "gpt-41-mini"
+scope = "https://cognitiveservices.azure.com/.default"
+operations = ["responses", "audio/speech"]
+fields = ["store", "tools.web_search", "my_own_field"]
+default-max-tokens = 1000000
+timeout = "225s"
+max-body = "1MiB"
+concurrency = 1
+relay-errors = false
+help = "Ask Zoë."
+max-membership-age = "1s"
+recheck-refused = "2s"
+outage-grace = "3s"
+"""
+    route = _model(MODEL.replace("rules =", f"{more}rules ="))
+    assert (route.deployment, route.scope) == ("gpt-41-mini", "https://cognitiveservices.azure.com/.default")
+    assert route.operations == {
+        "responses",
+        "responses/retrieve",
+        "responses/delete",
+        "responses/cancel",
+        "audio/speech",
+    }
+    assert route.fields == {"store", "tools.web_search", "my_own_field"}
+    assert (route.default_max_tokens, route.timeout, route.max_body) == (1_000_000, 225, 1024 * 1024)
+    assert (route.concurrency, route.relay_errors, route.help) == (1, False, "Ask Zoë.")
+    assert route.lifetimes == Lifetimes(max_age=1, recheck_refused=2, outage_grace=3)
+
+
+def test_a_models_lifetimes_are_those_of_the_defaults_where_it_has_none() -> None:
+    """[defaults] holds for models as for endpoints."""
+    text = MODEL.replace("[models", '[defaults]\noutage-grace = "1h"\n[models')
+    assert _model(text).lifetimes == Lifetimes(max_age=900, recheck_refused=60, outage_grace=3600)
+
+
+@pytest.mark.parametrize(
+    ("written", "limits"),
+    [
+        ('limits.requests = "60/minute"', Limits(requests=Rate(amount=60, period=60))),
+        ('limits.tokens = "100000/hour"', Limits(tokens=Rate(amount=100_000, period=3600))),
+        ('limits = { requests = "1/second", tokens = "999999999/day" }', Limits(requests=Rate(amount=1, period=1), tokens=Rate(amount=999_999_999, period=86_400))),
+        ('limits = { requests = "1/day", per = "rule", scope = "instance" }', Limits(requests=Rate(amount=1, period=86_400), per="rule", scope="instance")),
+        ('limits = { requests = "1/day", fail = "local" }', Limits(requests=Rate(amount=1, period=86_400), fail="local")),
+        ('limits = { requests = "1/day" }, per = "rule", fail = "local"', Limits(requests=Rate(amount=1, period=86_400), per="rule", fail="local")),
+        ('limits = { requests = "1/day" }, scope = "instance"', Limits(requests=Rate(amount=1, period=86_400), scope="instance")),
+    ],
+)  # fmt: skip
+def test_what_a_rule_gives_away_is_what_it_writes(written: str, limits: Limits) -> None:
+    """Design 1: for each caller, counted together and refused without Redis, unless the rule says else, in or beside `limits`."""
+    (rule,) = _model(MODEL.replace('["analysts"] }', f'["analysts"], {written} }}')).rules
+    assert rule.limits == limits
+    assert rule.deployments is None
+
+
+def test_an_endpoint_and_a_model_may_have_one_name() -> None:
+    """They are asked for at different addresses."""
+    text = (
+        SMALL
+        + MODEL.partition("\n[models")[1]
+        + MODEL.partition("\n[models")[2].replace('"gpt-4.1"', "fraud")
+    )
+    routes = loader.load(text.encode(), allow_http=False).routes
+    assert sorted(routes) == [("endpoint", "fraud"), ("model", "fraud")]
+    assert routes["model", "fraud"].deployment == "fraud"
+
+
+def test_slips_at_models_are_warnings_too() -> None:
+    """A grace of days, and a rule that allows only what is denied, are told at their place."""
+    text = MODEL.replace(
+        "rules = [",
+        f"outage-grace = '2d'\nrules = [{{ id = 'no', effect = 'deny', groups = ['analysts'] }}, {{ id = 'job', effect = 'allow', principals = ['{JOB}'] }},",
+    )
+    warnings = loader.load(text.encode(), allow_http=False).warnings
+    assert [warning.partition(": ")[0] for warning in warnings] == [
+        'models."gpt-4.1".outage-grace',
+        'models."gpt-4.1".rules',
+    ]
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["contoso.openai.azure.com", "contoso.services.ai.azure.com", "contoso.cognitiveservices.azure.us"],
+)
+def test_e11_a_host_of_models_is_known_for_models_alone(host: str) -> None:
+    """T01, E11: each service has its own hosts, so that a token for one is never sent to the other."""
+    assert hosts.url_fault(f"https://{host}", hosts.RESOURCE, allow_http=False, allowed=frozenset()) is None
+    wrong = hosts.url_fault(f"https://{host}/score", hosts.ONLINE, allow_http=False, allowed=frozenset())
+    assert wrong is not None
+    assert "no Azure inference host" in wrong
+    assert (
+        hosts.url_fault(f"https://{host}/score", hosts.RESOURCE, allow_http=False, allowed=frozenset())
+        is not None
+    )

@@ -1,0 +1,343 @@
+"""`groupgate usage FILE...`: who used which model how much, from the audit's files."""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import date
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, BinaryIO, Final, TextIO
+
+import msgspec
+
+from shared.audit.chain import GENESIS, digest
+from shared.cli.metering import PARTS, Key, Record, Sums, Tally, total
+from shared.policy.loader import PolicyFaults, load_file
+from shared.settings import Settings
+
+UNREADABLE: Final = 2
+NONE: Final = "(none)"
+STDIN: Final = "-"
+MAX_LINE: Final = 64 * 1024
+"""Bytes; three times what the longest record can have."""
+SHOWN: Final = 10
+"""Faults of one file that are told one by one."""
+_INTERVAL: Final = 0.2
+"""Seconds between two looks at the progress."""
+_DECODER: Final = msgspec.json.Decoder(Record)
+_HEADINGS: Final = MappingProxyType(
+    {"prompt_tokens": "prompt", "completion_tokens": "completion", "total_tokens": "tokens"}
+)
+_RARE: Final = frozenset({"refused", "limited", "unmetered"})
+"""Columns that a table lacks where they would hold nothing but 0: the rest is wide enough."""
+_EPILOG: Final = """\
+calls: allowed requests; ok: those that the model answered well and whole; refused: denied, asked wrongly, or not
+decidable; limited: turned away by a limit; unmetered: calls with no tokens on record. A request is in one of calls,
+refused and limited. A table lacks refused, limited and unmetered where there are none. The group is the one that let the caller in; (none) where an object id or an app role did, and for
+whoever was not let in. Nothing is left out silently: stderr tells what was not counted. Exit code 2 when a line or file
+could not be read or a chain is broken; the numbers are those of what could be read. Lines taken from the platform's logs
+are read when each is the bare JSON record and they are in order of time. CSV: a value that a spreadsheet would take for a
+formula has ' before it."""
+
+
+class Summary(msgspec.Struct, frozen=True, kw_only=True):
+    """What is printed."""
+
+    by: tuple[str, ...]
+    since: date | None
+    until: date | None
+    names: Mapping[str, str]
+    """Group object id to its name for people, as far as a policy tells."""
+    rows: Sequence[tuple[Key, Sums]]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.epilog = _EPILOG
+    parser.add_argument(
+        "files", nargs="+", metavar="FILE",
+        help="audit files, rotated ones too, in any order; - is standard input (zcat old.gz | groupgate usage -)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--by", type=_by, default=("group", "model", "day"), metavar="NAMES",
+        help="sum by these of group,model,caller,day, in this order; default group,model,day",
+    )  # fmt: skip
+    parser.add_argument("--format", choices=tuple(_PRINTERS), default="table", help="default table")
+    parser.add_argument(
+        "--since", type=_day, metavar="DATE", help="first day that counts (UTC, such as 2026-11-01)"
+    )
+    parser.add_argument(
+        "--until", type=_day, metavar="DATE", help="first day that does not count: for November 2026-12-01"
+    )
+    parser.add_argument(
+        "--endpoints", action="store_true", help="count endpoints too, as endpoint:NAME; they have no tokens"
+    )
+    parser.add_argument(
+        "--policy", type=Path, metavar="FILE",
+        help="take the groups' names from this policy; default the configured one, if it is in order",
+    )  # fmt: skip
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Print the summary to stdout and what it lacks to stderr; return 0, or 2 when something could not be read."""
+    try:
+        names = _names(arguments.policy)
+    except PolicyFaults as found:
+        print(*found.faults, sep="\n", file=sys.stderr)
+        return UNREADABLE
+    tally = Tally(arguments.by, since=arguments.since, until=arguments.until, endpoints=arguments.endpoints)
+    reader = _Reader(tally.add, sys.stderr)
+    for name in arguments.files:
+        reader.read(name)
+    for note in _notes(tally):
+        print(f"groupgate usage: note: {note}", file=sys.stderr)
+    summary = Summary(
+        by=arguments.by,
+        since=arguments.since,
+        until=arguments.until,
+        names=names,
+        rows=sorted(tally.rows.items(), key=lambda row: [_label(value, names) for value in row[0]]),
+    )
+    _PRINTERS[arguments.format](summary, sys.stdout)
+    return UNREADABLE if reader.faulty else 0
+
+
+def _names(file: Path | None) -> Mapping[str, str]:
+    """Return group id to name; raise PolicyFaults for a `file` that was named and is not in order."""
+    # Nothing is called here, so a policy for the local stack tells its names as well.
+    if file is not None:
+        return load_file(file, allow_http=True, place="--policy").groups
+    try:
+        return load_file(Settings.from_env().policy_path, allow_http=True).groups
+    except PolicyFaults:
+        return {}
+
+
+def _notes(tally: Tally) -> Iterator[str]:
+    """Yield what the rows do not say."""
+    orphans, tokens = tally.orphans
+    if tally.unfinished:
+        yield f"{tally.unfinished:,} calls have no outcome in these files; they count as calls with no tokens"
+    if orphans:
+        yield f"{orphans:,} outcomes ({tokens:,} tokens) have no decision in these files and are not counted"
+    if tally.copies:
+        yield f"{tally.copies:,} records came more than once and are counted once"
+    if tally.left_out:
+        yield f"{tally.left_out:,} requests to endpoints are not counted (--endpoints counts them)"
+    if tally.nobody:
+        yield f"{tally.nobody:,} requests are not counted: refused before it was known who asked, or for what"
+
+
+def _table(summary: Summary, out: TextIO) -> None:
+    """Print aligned columns for people, and a line with the total; values are never cut."""
+    whole = total(sums for _, sums in summary.rows)
+    fields = [field for field in Sums.__struct_fields__ if field not in _RARE or getattr(whole, field)]
+    lines = [[*summary.by, *(_HEADINGS.get(field, field) for field in fields)]]
+    for key, sums in [*summary.rows, (None, whole)]:
+        first = ["total"] if key is None else [_label(value, summary.names) for value in key]
+        first += [""] * (len(summary.by) - len(first))
+        lines.append([*first, *(f"{getattr(sums, field):,}" for field in fields)])
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    for line in lines:
+        cells = (
+            cell.ljust(width) if place < len(summary.by) else cell.rjust(width)
+            for place, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        print(*cells, sep="  ", file=out)
+
+
+def _csv(summary: Summary, out: TextIO) -> None:
+    """Print a heading and the rows (RFC 4180); no total, which would count twice in a spreadsheet's sum."""
+    fields = Sums.__struct_fields__
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow([*_row(summary, tuple(None for _ in summary.by)), *fields])
+    for key, sums in summary.rows:
+        values = (_inert(value or "") for value in _row(summary, key).values())
+        writer.writerow([*values, *(getattr(sums, field) for field in fields)])
+
+
+def _json(summary: Summary, out: TextIO) -> None:
+    """Print one object, in ASCII: no value can steer a terminal."""
+    document: dict[str, Any] = {
+        "since": None if summary.since is None else summary.since.isoformat(),
+        "until": None if summary.until is None else summary.until.isoformat(),
+        "by": summary.by,
+        "rows": [_row(summary, key) | msgspec.structs.asdict(sums) for key, sums in summary.rows],
+        "total": msgspec.structs.asdict(total(sums for _, sums in summary.rows)),
+    }
+    print(json.dumps(document, indent=2), file=out)
+
+
+_PRINTERS: Final[Mapping[str, Callable[[Summary, TextIO], None]]] = MappingProxyType(
+    {"table": _table, "csv": _csv, "json": _json}
+)
+
+
+def _row(summary: Summary, key: Key) -> dict[str, str | None]:
+    """Return what a row is for, by name; a group's id is followed by its name, None where no policy tells it."""
+    row: dict[str, str | None] = {}
+    for part, value in zip(summary.by, key, strict=True):
+        row[part] = None if value is None else str(value)
+        if part == "group":
+            row["group_name"] = summary.names.get(str(value))
+    return row
+
+
+def _label(value: date | str | None, names: Mapping[str, str]) -> str:
+    """Return a value for people: a group by its name."""
+    return NONE if value is None else _visible(names.get(str(value), str(value)))
+
+
+def _inert(value: str) -> str:
+    """Return `value` so that no spreadsheet takes it for a formula (OWASP, "CSV Injection")."""
+    shown = _visible(value)
+    return f"'{shown}" if shown.startswith(("=", "+", "-", "@")) else shown
+
+
+def _visible(text: str) -> str:
+    """Return `text` with everything escaped that a terminal would obey: a record's values come from callers (T23)."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode("ascii") for c in text)
+
+
+def _by(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(","))
+    if not set(names) <= set(PARTS) or len(set(names)) < len(names):
+        raise argparse.ArgumentTypeError(f"takes each of {','.join(PARTS)} at most once, with commas between")
+    return names
+
+
+def _day(text: str) -> date:
+    try:
+        return date.fromisoformat(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError("takes a day such as 2026-11-01") from None
+
+
+class _Reader:
+    """Reads one file after the other, and remembers whether anything was wrong."""
+
+    def __init__(self, take: Callable[[Record], None], out: TextIO) -> None:
+        self._take: Final = take
+        self._out: Final = out
+        self._files: Final[set[tuple[int, int]]] = set()
+        self.faulty = False
+
+    def read(self, name: str) -> None:
+        """Read the file `name`, `-` for standard input. What cannot be read is told and left out."""
+        faults = 0
+        try:
+            with _open(name) as file:
+                status = os.fstat(file.fileno())
+                if (status.st_dev, status.st_ino) in self._files:
+                    self._tell(f"note: {name} was given twice; it is counted once")
+                    return
+                self._files.add((status.st_dev, status.st_ino))
+                with _Progress(name, status.st_size, self._out) as progress:
+                    chain = _Chain()
+                    for number, line in enumerate(_lines(file), 1):
+                        progress.add(len(line))
+                        fault = self._line(line, chain)
+                        if fault is not None:
+                            faults += 1
+                            if faults <= SHOWN:
+                                progress.clear()
+                                self._tell(f"{name}, line {number}: {fault}")
+        except (OSError, ValueError) as exc:  # ValueError: a path with a null character
+            self.faulty = True
+            self._tell(f"cannot read {name}: {getattr(exc, 'strerror', None) or exc}")
+        if faults:
+            self.faulty = True
+        if faults > SHOWN:
+            self._tell(f"{name}: and {faults - SHOWN:,} more lines with faults")
+
+    def _line(self, line: bytes, chain: _Chain) -> str | None:
+        """Count what `line` holds; return what is wrong with it."""
+        try:
+            record = _DECODER.decode(line)
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+            chain.broken(line)
+            return "is no audit record" if line.endswith(b"\n") else "is no audit record, or is cut short"
+        self._take(record)
+        # It counts all the same: what it says may be true, and it is told that something is missing.
+        return None if chain.follows(record, line) else "does not follow the record before it"
+
+    def _tell(self, text: str) -> None:
+        print(f"groupgate usage: {text}", file=self._out)
+
+
+class _Chain:
+    """The chain through one file.
+
+    A file of the gate is one chain from line to line, whoever wrote them. In lines that were taken from the platform's
+    logs, in order of time, those of several processes are mixed, and each has its own. The first line may be the middle
+    of a chain, whose older part lies elsewhere.
+    """
+
+    def __init__(self) -> None:
+        self._before: str | None = None
+        self._ends: Final[dict[str, str]] = {}
+
+    def follows(self, record: Record, line: bytes) -> bool:
+        """Say whether the record continues what was read; go on from it."""
+        own = self._ends.get(record.process)
+        first = self._before is None or (own is None and record.seq == 1 and record.previous == GENESIS)
+        held = first or record.previous in (self._before, own)
+        self._before = self._ends[record.process] = digest(line)
+        return held
+
+    def broken(self, line: bytes) -> None:
+        """Go on from a line that is no record: the next one names its hash all the same."""
+        self._before = digest(line)
+
+
+class _Progress(AbstractContextManager["_Progress"]):
+    """Tells on a terminal how much of a file was read; nothing elsewhere, nothing of what is read at once."""
+
+    def __init__(self, name: str, size: int, out: TextIO) -> None:
+        self._name: Final = name
+        self._size: Final = size
+        self._out: Final = out
+        self._on: Final = out.isatty()
+        self._read = 0
+        self._due = time.monotonic() + _INTERVAL
+        self._shown = False
+
+    def add(self, count: int) -> None:
+        """Note `count` more bytes."""
+        self._read += count
+        if self._on and time.monotonic() >= self._due:
+            self._due = time.monotonic() + _INTERVAL
+            self._shown = True
+            of = f" of {self._size / 1e6:,.0f}" if self._size else ""
+            print(f"\r{self._name}: {self._read / 1e6:,.0f}{of} MB", end="", file=self._out, flush=True)
+
+    def clear(self) -> None:
+        """Take the line off the terminal."""
+        if self._shown:
+            self._shown = False
+            print("\r\x1b[K", end="", file=self._out, flush=True)
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
+
+def _open(name: str) -> AbstractContextManager[BinaryIO]:
+    return nullcontext(sys.stdin.buffer) if name == STDIN else Path(name).open("rb")
+
+
+def _lines(file: BinaryIO) -> Iterator[bytes]:
+    """Yield each line; an empty one for a line that is longer than any record, which is not kept in memory."""
+    while line := file.readline(MAX_LINE):
+        if len(line) < MAX_LINE or line.endswith(b"\n"):
+            yield line
+            continue
+        while (rest := file.readline(MAX_LINE)) and not rest.endswith(b"\n"):
+            pass
+        yield b"\n"
