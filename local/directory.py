@@ -102,12 +102,12 @@ def made_up_id(of: str) -> str:
 
 
 def contoso() -> Directory:
-    """Make the tenant of the story: alice, bob, carol, dave, erin, the gate's own identity and `nightly`."""
+    """Make the tenant of the story: alice, bob, carol, dave, erin, frank, the gate's own identity and `nightly`."""
     directory = Directory()
     ids = {"fraud-analysts": FRAUD_ANALYSTS, "ml-engineers": ML_ENGINEERS}
     for name, group_id in (ids | {"contractors": CONTRACTORS, "marketing": MARKETING}).items():
         directory.add_group(name, group_id)
-    for name in ("alice", "bob", "carol", "erin"):
+    for name in ("alice", "bob", "carol", "erin", "frank"):
         directory.add_person(name)
     directory.add_person("dave", guest=True)
     directory.add_app("gate")
@@ -115,6 +115,7 @@ def contoso() -> Directory:
     for name in ("alice", "carol", "dave", "erin", "nightly"):
         directory.add("fraud-analysts", name)
     directory.add("contractors", "erin")
+    directory.add("ml-engineers", "frank")
     directory.add("marketing", "bob")
     for number in range(1, 250):  # With Fraud Analysts 250 groups: more than a token can carry.
         directory.add_group(f"team-{number:03}")

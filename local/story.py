@@ -1,20 +1,24 @@
-"""The story of one endpoint: who asks, what must come, and how to ask it of a running stack."""
+"""The story of one endpoint and two models: who asks, what must come, and how to ask it of a running stack."""
 
 import asyncio
+import itertools
 import json
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
 
 import aiohttp
+import openai
+from openai.types.chat import ChatCompletionMessageParam
 
 from local.azureml import AUDIENCE, DEPLOYMENT
 from local.children import Child
 from local.easyauth import principal_headers
 from local.model import EXAMPLE
-from local.stack import HELP, STATED_AGE, Stack
+from local.stack import HELP, REQUESTS, STATED_AGE, Stack
 
 _PROBLEM = "urn:groupgate:problem:"
+CHAT: list[ChatCompletionMessageParam] = [{"role": "user", "content": "Tell me a story."}]
 _STATED = f"within {STATED_AGE:.0f} s"
 
 
@@ -98,9 +102,76 @@ class Story:
         self.stack.directory.remove("fraud-analysts", "bob")
         return await self.until("403 not-member + help")
 
+    def client(self, who: str) -> openai.AsyncOpenAI:
+        """Give the public client of OpenAI's interface, unchanged: its base URL and a token are all that is said."""
+        return openai.AsyncOpenAI(
+            base_url=f"{self.stack.models.url}/openai/v1", api_key=self.stack.entra.token(who), max_retries=0
+        )
+
+    async def chat(self, who: str, model: str = "assistant") -> str:
+        """Ask a model for a short answer; say the status, or what came instead."""
+        async with self.client(who) as client:
+            try:
+                answer = await client.chat.completions.create(model=model, messages=CHAT, max_tokens=8)
+            except openai.APIStatusError as refused:
+                return self._refused(refused)
+        self.details = [answer.model_dump_json()]
+        return "200" if answer.choices[0].message.content else "200 without a word"
+
+    async def chat_as_it_comes(self) -> str:
+        """Ask for an answer in a stream; say so if its words came one after the other, with pauses between."""
+        words, arrived = [], []
+        self.stack.openai.faults.set(pace=0.03)
+        async with self.client("frank") as client:
+            stream = await client.chat.completions.create(
+                model="assistant", messages=CHAT, max_tokens=24, stream=True
+            )
+            async for chunk in stream:
+                if chunk.choices and chunk.choices[0].delta.content:
+                    words.append(chunk.choices[0].delta.content)
+                    arrived.append(time.monotonic())
+        self.stack.openai.faults.clear()
+        self.details = ["".join(words), f"{len(words)} pieces in {arrived[-1] - arrived[0]:.3f} s"]
+        apart = [later - earlier for earlier, later in itertools.pairwise(arrived)]
+        return "200 word by word" if len(words) > 5 and sum(apart) > 0.1 else f"200 in {len(words)} pieces"
+
+    async def one_model_and_not_the_other(self) -> str:
+        """Ask both models as the same person."""
+        return f"{await self.chat('frank')}, {await self.chat('frank', 'analyst')}"
+
+    async def two_models_in_one_body(self) -> str:
+        """Send a body that one reader takes for a chat with one model, and another for one with the other."""
+        body = '{"model": "assistant", "model": "analyst", "messages": []}'
+        headers = {
+            "Authorization": f"Bearer {self.stack.entra.token('frank')}",
+            "Content-Type": "application/json",
+        }
+        url = f"{self.stack.models.url}/openai/v1/chat/completions"
+        before = len(self.stack.openai.requests)
+        async with self.http.post(url, data=body, headers=headers) as answer:
+            told = await answer.json(content_type=None)
+        self.details = [json.dumps(told)]
+        sent = len(self.stack.openai.requests) - before
+        return f"{answer.status} {told['error']['code']}, {sent} sent on"
+
+    async def too_many_chats(self) -> str:
+        """Chat until the minute's calls are used up."""
+        for _ in range(REQUESTS + 1):
+            said = await self.chat("frank")
+            if said != "200":
+                return said
+        return f"200 after {REQUESTS + 1} calls"
+
+    def _refused(self, refused: openai.APIStatusError) -> str:
+        self.details = [f"{name}: {value}" for name, value in refused.response.headers.items()]
+        self.details.append(refused.response.text)
+        record = self._recorded(refused.response.headers.get("X-Request-Id", ""))
+        waits = " + Retry-After" if refused.response.headers.get("Retry-After", "0") != "0" else ""
+        return f"{refused.status_code} {record.get('reason', refused.code)}{waits}"
+
     def _recorded(self, request_id: str) -> dict[str, Any]:
-        audit = self.stack.folder / "audit.jsonl"
-        lines = audit.read_text().splitlines() if audit.exists() else []
+        audits = [self.stack.folder / name for name in ("audit.jsonl", "models.jsonl")]
+        lines = [line for audit in audits if audit.exists() for line in audit.read_text().splitlines()]
         records: list[dict[str, Any]] = [json.loads(line) for line in lines]
         wanted = ("decision", request_id)
         return next((one for one in records if (one["event"], one["request_id"]) == wanted), {})
@@ -139,5 +210,22 @@ STEPS: list[Step] = [
     ("the model fails", "424 (the model said 500)", lambda s: s.as_who("alice", data=[[5.1, 3.5]])),
     ("bob is added to the group", f"200 setosa {_STATED}", lambda s: s.join()),
     ("bob is removed again", f"403 not-member + help {_STATED}", lambda s: s.leave()),
+    ("frank, an ML engineer, chats", "200 word by word", lambda s: s.chat_as_it_comes()),
+    ("bob, no engineer, chats", "403 not-member", lambda s: s.chat("bob")),
+    (
+        "frank: one model, and another's",
+        "200, 403 not-member",
+        lambda s: s.one_model_and_not_the_other(),
+    ),
+    (
+        "a body that names two models",
+        "400 invalid-request, 0 sent on",
+        lambda s: s.two_models_in_one_body(),
+    ),
+    (
+        "frank's calls of the minute are used up",
+        "429 rate-limited + Retry-After",
+        lambda s: s.too_many_chats(),
+    ),
 ]
 """Who does what, what must come, and how it is done."""
