@@ -12,6 +12,8 @@ from tests.meta.errors_text import OUTCOMES, REASONS, SLUGS
 from tests.meta.repository import ROOT
 
 PAGE = ROOT / "docs" / "errors.md"
+_NOT_FOUND = {Reason.OPERATION_NOT_ALLOWED, Reason.INPUT_NOT_ALLOWED}
+"""Reasons with which models also answer `problem.NotFound`."""
 
 _INTRO = """\
 # Errors
@@ -35,8 +37,12 @@ Every answer of the gate that is not the model's own is `application/problem+jso
 Branch on the last part of `type`, the slug, never on the texts. `instance` holds the request id, which `X-Request-Id`
 carries too and every audit record of the request names. Every answer has `Cache-Control: no-store` and
 `Vary: Authorization, Cookie`. A model's own success passes through; its own JSON errors with status 400, 409, 413, 415,
-422, 424 or 429 pass through with their body while the endpoint's `relay-errors` is on. Paths that the gate does not
-have, and App Service Authentication's own 401 and 403, never reach it and look different.
+422, 424 or 429 pass through with their body while `relay-errors` is on. Paths that the gate does not have, and App
+Service Authentication's own 401 and 403, never reach it and look different.
+
+Under `/openai/` and `/models/` the same document has one more member, which [clients of models](models.md#refusals)
+read: `"error": {"code": SLUG, "message": DETAIL}`. What a client should not try again by itself, since somebody has to
+mend something first or it would have to wait for more than a minute, has `x-should-retry: false` there.
 """
 
 _REASONS_INTRO = """\
@@ -110,7 +116,8 @@ def _always(slug: Slug) -> Iterator[tuple[str, str]]:
 
 def _reason(reason: Reason) -> str:
     slug = OF_REASON.get(reason)
-    reads = "the model's answer" if slug is None else f"[{TABLE[slug].status} `{slug}`](#{slug})"
+    slugs = [] if slug is None else [slug, *([Slug.NOT_FOUND] if reason in _NOT_FOUND else [])]
+    reads = " or ".join(f"[{TABLE[one].status} `{one}`](#{one})" for one in slugs) or "the model's answer"
     return f"| `{reason}` | {decision(reason)} | {REASONS[reason]} | {reads} |"
 
 

@@ -33,13 +33,23 @@ SLUGS = {
         "[the settings](settings.md) against the app registration.",
     ),
     Slug.FORBIDDEN: About(
-        "No rule allows it, a deny rule matches, or there is no such endpoint. The three look alike on purpose.",
-        "Check the name and the deployment; `GET /me` lists what you may call. Where the policy writes a help text, "
+        "No rule allows it, a deny rule matches, or there is no such endpoint or model. The three look alike on purpose.",
+        "Check the name, and the deployment or operation; `GET /me` lists what you may call. Where the policy writes a help text, "
         "`detail` tells whom to ask. Asking again changes nothing until your membership changes.",
         "The audit record's `reason` and `rule` say why; `groupgate explain` replays it step by step.",
     ),
+    Slug.NOT_FOUND: About(
+        "An address of models that has no such operation; or a stored response that the caller did not make, that the "
+        "gate has forgotten, or that is no longer there. All alike.",
+        "Check the path against [the table](models.md#addresses). A response of yours that is gone cannot be had back: "
+        "send the whole conversation.",
+        "The audit record's `reason` is `operation-not-allowed` for the path and `input-not-allowed` for the response. "
+        "Makers are forgotten when an instance restarts, and are not shared between instances, unless "
+        "`GROUPGATE_REDIS_URL` is set: see [stored responses](models.md#stored-responses).",
+    ),
     Slug.INVALID_REQUEST: About(
-        "A query on an address that takes none, a body that did not arrive in time or is not as long as it said.",
+        "A query that the address does not take, a body that did not arrive in time or is not as long as it said. For "
+        "models also: a body that is no strict JSON, two names for the model, a field that the policy does not let in.",
         "Mend the request; `detail` says what is wrong.",
         "Nothing.",
     ),
@@ -50,28 +60,35 @@ SLUGS = {
         ("`Allow`: the methods it takes",),
     ),
     Slug.LENGTH_REQUIRED: About(
-        "A scoring request without a body, or in `classic` hosting without `Content-Length`.",
+        "A request without the body that it needs, or in `classic` hosting without `Content-Length`.",
         "Send the body with its `Content-Length`; chunked bodies are taken in `stream` hosting only.",
         "Where callers can only send chunked bodies, host with `GROUPGATE_HTTP=stream`.",
     ),
     Slug.PAYLOAD_TOO_LARGE: About(
-        "The body is larger than the endpoint's `max-body`.",
+        "The body is larger than the `max-body` of the endpoint or model.",
         "Send less in one request.",
         "Raise `max-body` if the model is meant to take more.",
     ),
     Slug.UNSUPPORTED_MEDIA_TYPE: About(
         "`Content-Type` is not one of the endpoint's `content-types`, has parameters other than `charset=utf-8` and "
-        "`boundary`, or the body carries a `Content-Encoding`.",
+        "`boundary`, or the body carries a `Content-Encoding`. Models take `application/json`, and `multipart/form-data` "
+        "for `audio/transcriptions`.",
         "Send `Content-Type: application/json`, uncompressed.",
-        "Add the type to `content-types` if the model takes it.",
+        "Add the type to `content-types` if the endpoint takes it.",
     ),
     Slug.RATE_LIMITED: About(
-        "The caller's own limit is used up. Limits are not built yet: nothing answers this today.",
-        "Wait as long as `Retry-After` says.",
-        "Nothing.",
+        "What the rule gives is used up: the caller's own share, or with `per = \"rule\"` everybody's. Nothing was sent, "
+        "and nothing was taken of any limit.",
+        "Wait as long as `Retry-After` says; `x-should-retry: false` tells clients not to try by themselves where that is "
+        "more than a minute. A smaller `max_tokens` may fit.",
+        "See [limits](limits.md): who used how much tells `groupgate usage`.",
+        (
+            "`Retry-After`: seconds to the next window",
+            "`x-ratelimit-*`: [how each limit stands](limits.md#headers)",
+        ),
     ),
     Slug.OVERLOADED: About(
-        "The endpoint's `concurrency` and its queue are full, or more questions to Microsoft Graph wait than its budget "
+        "The `concurrency` of the endpoint or model and its queue are full, or more questions to Microsoft Graph wait than its budget "
         "allows within two seconds.",
         "Wait as long as `Retry-After` says and try again.",
         "See [limits](operations.md#numbers-to-know): raise `concurrency` if the model can take more, add instances, or "
@@ -101,6 +118,12 @@ SLUGS = {
         "Check that the identity is assigned, and `AZURE_CLIENT_ID` where there are several: see "
         "[the managed identity fails](operations.md#the-managed-identity-fails).",
     ),
+    Slug.LIMITS_UNAVAILABLE: About(
+        'The rule\'s limits are counted in Redis, Redis cannot be asked, and the policy says `fail = "closed"`; or more '
+        "than 100,000 windows are open in this instance.",
+        "Wait as long as `Retry-After` says and try again.",
+        "See [Redis is down](operations.md#redis-is-down).",
+    ),
     Slug.AUDIT_UNAVAILABLE: About(
         "A required audit sink did not store the decision, so nothing was sent.",
         "Wait as long as `Retry-After` says and try again.",
@@ -113,7 +136,7 @@ SLUGS = {
         "Check `url` in the policy, name resolution, and the network between the app and the endpoint.",
     ),
     Slug.UPSTREAM_TIMEOUT: About(
-        "The model did not answer within the endpoint's `timeout`, or its service says so (408, 504).",
+        "The model did not answer within the policy's `timeout`, or its service says so (408, 504).",
         "The model may still be at work: do not repeat what must not run twice.",
         "Compare `timeout` with the deployment's own request timeout.",
     ),
@@ -132,12 +155,13 @@ SLUGS = {
     Slug.UPSTREAM_AUTH_FAILED: About(
         "The model's service answered 401 or 403 to the gate's own identity. It says nothing about the caller.",
         "Tell the gate's owner; a new token of your own changes nothing.",
-        "Check the gate's role on the endpoint: see [the model refuses the gate](operations.md#the-model-refuses-the-gate).",
+        "Check the gate's role on the endpoint or resource: see [the model refuses the gate](operations.md#the-model-refuses-the-gate).",
     ),
     Slug.UPSTREAM_NOT_FOUND: About(
-        "The model's service answered 404: no such endpoint, or no deployment with traffic.",
+        "The model's service answered 404: no such endpoint, no deployment with traffic, or no deployment of that name.",
         "Tell the gate's owner.",
-        "Check `url` in the policy and the endpoint's traffic.",
+        "Check `url` in the policy and the endpoint's traffic; for a model `url`, `deployment` and whether the resource "
+        "serves the operation.",
     ),
     Slug.UPSTREAM_REJECTED: About(
         "The model's service answered 400, 409, 413, 415 or 422 and its body is not relayed: `relay-errors` is off, or "
@@ -153,7 +177,7 @@ SLUGS = {
     Slug.UPSTREAM_ERROR: About(
         "The model's service failed in another way (5xx), or answered compressed though asked not to.",
         "Try again if your request may be repeated.",
-        "Look at the endpoint's logs.",
+        "Look at the logs of the endpoint or resource.",
     ),
     Slug.MODEL_ERROR: About(
         "The model's own code failed, and its body is not relayed. Azure ML says so with 424.",
@@ -175,14 +199,14 @@ REASONS = {
     Reason.OUTAGE_GRACE: "Microsoft Graph could not be asked, and an older proof of membership counted within `outage-grace`.",
     Reason.DENY_RULE: "A deny rule matched; `rule` names it.",
     Reason.NOT_MEMBER: "An allow rule fits in all but its proof: the caller is in none of its groups, nor listed.",
-    Reason.UNKNOWN_ENDPOINT: "The policy has no endpoint of that name.",
+    Reason.UNKNOWN_ENDPOINT: "The policy has no endpoint or model of that name.",
     Reason.CALLER_KIND: "No allow rule is for this kind of caller (user, guest, app), or the kind cannot be told.",
     Reason.CLIENT_NOT_ALLOWED: "The allow rules that are left name other client applications; or a page of another site "
     "used the caller's cookie session.",
     Reason.DEPLOYMENT_NOT_ALLOWED: "The request names a deployment that no allow rule left lets it name.",
-    Reason.OPERATION_NOT_ALLOWED: "The endpoint's kind has no such operation.",
-    Reason.INPUT_NOT_ALLOWED: "An input that the policy does not let through. Belongs to batch endpoints, which are not "
-    "built yet.",
+    Reason.OPERATION_NOT_ALLOWED: "The model's `operations` do not name it; or, with 404, no model has such an operation.",
+    Reason.INPUT_NOT_ALLOWED: "The request refers to a stored response that the caller did not make, or whose maker is not "
+    "known: always 404. Batch endpoints, which are not built yet, will use it too.",
     Reason.PRINCIPAL_MISSING: "No principal header, or no bearer token, came.",
     Reason.PRINCIPAL_MALFORMED: "The principal cannot be read, is too large, contradicts itself or its companion headers, "
     "or was issued in the future.",
@@ -199,11 +223,12 @@ REASONS = {
     Reason.GRAPH_FORBIDDEN: "Microsoft Graph refuses the gate's identity (401, 403): a permission is missing.",
     Reason.KEYS_UNAVAILABLE: "The tenant's signing keys could not be fetched and none kept fits.",
     Reason.CREDENTIAL_UNAVAILABLE: "No token of the gate's managed identity.",
+    Reason.LIMITS_UNAVAILABLE: "The call could not be counted against the rule's limits.",
     Reason.AUDIT_UNAVAILABLE: "The required audit sink did not store the record. It stands in the log, since it cannot "
     "stand in the audit.",
     Reason.MISCONFIGURED: "A setting or the policy is at fault; everything is refused. It stands in the log only.",
     Reason.INVALID_REQUEST: "The request cannot be taken as it stands.",
-    Reason.RATE_LIMITED: "A limit of the policy is used up. Not built yet.",
+    Reason.RATE_LIMITED: "A limit of the rule is used up.",
     Reason.OVERLOADED: "No place at the endpoint, or in Graph's budget, came free within two seconds.",
 }
 
@@ -211,8 +236,9 @@ OUTCOMES = {
     "ok": "The model answered 2xx, and the answer was passed on to its end.",
     "upstream-STATUS": "The model's service answered with that status, such as `upstream-424`.",
     "upstream-unreachable": "No connection, or no HTTP came back.",
-    "upstream-timeout": "The endpoint's `timeout` passed.",
-    "truncated": "The model's answer broke off after its headers; the caller's connection was cut too, never ended cleanly.",
+    "upstream-timeout": "The policy's `timeout` passed.",
+    "truncated": "The model's answer broke off after its headers; the caller's connection was cut too, never ended cleanly, "
+    "or its stream of events ended with an `error`.",
     "client-closed": "The caller went away, or the host ended the invocation.",
     "unknown": "The process died in between; written by the next process that takes up the file.",
 }

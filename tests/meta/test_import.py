@@ -80,7 +80,7 @@ def test_a_broken_environment_neither_raises_nor_opens_anything(env: dict[str, s
     """Every route is registered all the same, so that the app answers 503 where the host would show nothing at all."""
     result = imported(env, tmp_path)
     assert result["seen"] == []
-    assert result["functions"] == ["healthz", "me", "readyz", "score", "swagger"]
+    assert result["functions"] == ["healthz", "me", "models", "openai", "readyz", "score", "swagger"]
 
 
 @pytest.mark.parametrize("http", ["classic", "stream"])
