@@ -8,134 +8,52 @@ from __future__ import annotations
 import sys
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Annotated, Any, ClassVar, Final, Literal
+from typing import Annotated, ClassVar, Final, Literal
 
 import msgspec
 from msgspec import UNSET, Meta, UnsetType
 
 from shared import operations
-from shared.fieldnames import nameable
 from shared.operations import ModelOperation
 from shared.policy import checks
-from shared.policy.hosts import host_fault
-
-
-def _text(check: checks.Check, **schema: Any) -> Meta:
-    return Meta(extra={"check": check}, extra_json_schema=schema or None)
-
-
-_DURATION: Final = r"^(0|[1-9][0-9]{0,8})(ms|s|m|h|d)$"
-_SIZE: Final = r"^(0|[1-9][0-9]{0,8})(B|KiB|MiB)$"
-_RATE: Final = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"
-_GUID: Final = "^[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}$"
+from shared.policy.values import (
+    DURATION,
+    RATE,
+    SIZE,
+    AppRoles,
+    Callers,
+    Clients,
+    ContentType,
+    CountedIn,
+    Deployments,
+    Fail,
+    Field,
+    Groups,
+    Host,
+    Label,
+    MembershipAge,
+    Name,
+    ObjectId,
+    OutageGrace,
+    Per,
+    Principals,
+    RecheckRefused,
+    text,
+)
 
 Refused = Mapping[str, str]
 """Keys that stand elsewhere, or nowhere yet, with what the error says of them."""
 _UNBUILT: Final = "is not built yet; remove it"
-
-Name = Annotated[str, _text(checks.name, pattern=f"^{checks.NAME}$")]
-Label = Annotated[str, _text(checks.label, minLength=1, maxLength=100)]
-ObjectId = Annotated[str, _text(checks.object_id, pattern=_GUID)]
-AppRole = Annotated[str, _text(checks.app_role, pattern="^[!-)+-~]{1,120}$")]
-ContentType = Annotated[str, _text(checks.content_type, pattern="^[a-z0-9][^ ;*]*/[a-z0-9][^ ;*]*$")]
-Host = Annotated[str, _text(host_fault, minLength=1)]
-Caller = Literal["user", "guest", "app"]
-
-Groups = Annotated[
-    list[Label], Meta(min_length=1, description="Names out of [groups]: a member of any one of them matches.")
-]
-Principals = Annotated[
-    list[ObjectId],
-    Meta(
-        min_length=1,
-        description="Object ids of users, service principals or managed identities; they match whatever their kind.",
-    ),
-]
-AppRoles = Annotated[
-    list[AppRole], Meta(min_length=1, description="App roles in the token; any one of them matches.")
-]
-Callers = Annotated[
-    list[Caller],
-    Meta(
-        min_length=1,
-        description="Kinds of callers that the rule is for. By default, allow: users, and listed principals of any kind; "
-        "deny: every kind.",
-    ),
-]
-Clients = Annotated[
-    list[ObjectId],
-    Meta(
-        min_length=1,
-        description="Application ids (azp, appid) that the rule is for; by default every client.",
-    ),
-]
-Deployments = Annotated[
-    list[Name],
-    Meta(
-        min_length=1,
-        description="Allow: deployments that may be asked for; by default none may be named. "
-        "Deny: refuse only requests that name one of these; by default every request.",
-    ),
-]
-Field = Annotated[str, _text(nameable, pattern=r"^(tools\.)?[a-z][a-z0-9_]{0,63}$")]
-Per = Annotated[
-    Literal["caller", "rule"],
-    Meta(
-        description="Whose the limits are: each caller's, or everybody's together.",
-        extra_json_schema={"default": "caller"},
-    ),
-]
-CountedIn = Annotated[
-    Literal["shared", "instance"],
-    Meta(
-        description="Where is counted: in Redis for all instances together (shared), or in each for itself.",
-        extra_json_schema={"default": "shared"},
-    ),
-]
-Fail = Annotated[
-    Literal["closed", "local"],
-    Meta(
-        description="While Redis cannot be asked: refuse (closed), or count in this instance (local).",
-        extra_json_schema={"default": "closed"},
-    ),
-]
-MembershipAge = Annotated[
-    str,
-    _text(
-        checks.duration(least="0s"),
-        pattern=_DURATION,
-        description="The oldest group answer that may allow.",
-        default="15m",
-    ),
-]
-RecheckRefused = Annotated[
-    str,
-    _text(
-        checks.duration(least="0s"),
-        pattern=_DURATION,
-        description="How long a no from Microsoft Graph stands before it is asked again.",
-        default="60s",
-    ),
-]
-OutageGrace = Annotated[
-    str,
-    _text(
-        checks.duration(least="0s"),
-        pattern=_DURATION,
-        description="How long a proven member outlives a directory outage.",
-        default="0s",
-    ),
-]
 
 
 class LimitsTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True, kw_only=True):
     """What a rule gives away. It needs at least one of requests and tokens."""
 
     requests: (
-        Annotated[str, _text(checks.rate, pattern=_RATE, description="Calls, such as 60/minute.")] | UnsetType
+        Annotated[str, text(checks.rate, pattern=RATE, description="Calls, such as 60/minute.")] | UnsetType
     ) = UNSET
     tokens: (
-        Annotated[str, _text(checks.rate, pattern=_RATE, description="Tokens, such as 100000/hour.")]
+        Annotated[str, text(checks.rate, pattern=RATE, description="Tokens, such as 100000/hour.")]
         | UnsetType
     ) = UNSET
     per: Per | UnsetType = UNSET
@@ -189,7 +107,7 @@ class _AnyRouteTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True,
     help: (
         Annotated[
             str,
-            _text(
+            text(
                 checks.help_text,
                 minLength=1,
                 maxLength=1000,
@@ -201,9 +119,9 @@ class _AnyRouteTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True,
     timeout: (
         Annotated[
             str,
-            _text(
+            text(
                 checks.duration(least="1s", most="225s"),
-                pattern=_DURATION,
+                pattern=DURATION,
                 description="The whole call, from 1s to 225s.",
                 default="60s",
             ),
@@ -213,9 +131,9 @@ class _AnyRouteTable(msgspec.Struct, rename="kebab", forbid_unknown_fields=True,
     max_body: (
         Annotated[
             str,
-            _text(
+            text(
                 checks.bounded_size(least="1B", most="100MiB"),
-                pattern=_SIZE,
+                pattern=SIZE,
                 description="The largest request body, at most 100MiB.",
                 default="4MiB",
             ),
@@ -258,7 +176,7 @@ class EndpointTable(_AnyRouteTable, rename="kebab", forbid_unknown_fields=True, 
         }
     )
 
-    kind: Annotated[str, _text(checks.endpoint_kind, enum=["online"], description="What it is.")] | UnsetType
+    kind: Annotated[str, text(checks.endpoint_kind, enum=["online"], description="What it is.")] | UnsetType
     url: (
         Annotated[
             str,
@@ -286,7 +204,7 @@ class EndpointTable(_AnyRouteTable, rename="kebab", forbid_unknown_fields=True, 
     scope: (
         Annotated[
             str,
-            _text(
+            text(
                 checks.scope,
                 pattern=r"/\.default$",
                 description="The scope of the gate's own token.",
@@ -362,7 +280,7 @@ class ModelTable(_AnyRouteTable, rename="kebab", forbid_unknown_fields=True, kw_
     scope: (
         Annotated[
             str,
-            _text(
+            text(
                 checks.scope,
                 pattern=r"/\.default$",
                 description="The scope of the gate's own token; older resources take "

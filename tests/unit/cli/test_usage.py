@@ -615,7 +615,7 @@ def test_progress_is_for_a_terminal_and_leaves_nothing_there(
         def isatty(self) -> bool:
             return True
 
-    environment.setattr("shared.cli.usage._INTERVAL", 0)
+    environment.setattr("shared.cli.auditfiles._INTERVAL", 0)
     environment.setattr(sys, "stderr", screen := Terminal())
     said = usage(FILE)
     assert said.code == 0
