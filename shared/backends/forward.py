@@ -121,7 +121,8 @@ class Forwarder:
 
     async def _success(self, call: Call, answer: Answer) -> Reply:
         headers = _content_type(answer)
-        if call.streams:
+        # A document where events were asked for is read whole: it tells its usage, and whose it is.
+        if call.streams and not (call.route.target == "model" and media_type(headers) == "application/json"):
             within = max(0.0, call.deadline - self._clock.monotonic())
             body = IdleGuard(_Body(answer, self, call), idle=self._idle)
             return Reply(status=answer.status, headers=headers, body=body, within=within)
@@ -187,6 +188,11 @@ class _Body(AsyncIterator[bytes]):
                 self._answer.close()
             finally:
                 self._forwarder.release(self._call)
+
+
+def media_type(headers: tuple[tuple[str, str], ...]) -> str:
+    """Return the media type that `headers` tell, in lower case without parameters; empty for none."""
+    return dict(headers).get("content-type", "").partition(";")[0].strip().lower()
 
 
 def _content_type(answer: Answer) -> tuple[tuple[str, str], ...]:

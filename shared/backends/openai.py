@@ -16,7 +16,7 @@ from typing import Final
 from shared import problem
 from shared.backends import answer, body, events, fields, tokens
 from shared.backends import headers as outbound
-from shared.backends.forward import Forwarder
+from shared.backends.forward import Forwarder, media_type
 from shared.backends.payload import Form, Json, Payload
 from shared.backends.target import STORED, Target, query_of, target_of, url_of
 from shared.model import Asked, Inbound, Principal, Reason, Route, Rule, Stream
@@ -159,7 +159,7 @@ class OpenAI:
         if not 200 <= forwarded.upstream_status < 300:
             return _no_sooner(forwarded)
         reply = forwarded.reply
-        is_events = dict(reply.headers).get("content-type", "").partition(";")[0].strip().lower() == EVENTS
+        is_events = media_type(reply.headers) == EVENTS
         if not isinstance(reply.body, bytes):
             if not is_events:
                 return forwarded

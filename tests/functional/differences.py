@@ -39,6 +39,17 @@ LATE_TIMEOUT = Difference(
     stream="aborted",
     why="As for an answer that is cut: the deadline passes while the body is under way.",
 )
+CUT_EVENTS = Difference(
+    classic=502,
+    stream="event: error",
+    why="Clients of models read events: where the answer is cut under way they are told so in a last event, and the "
+    "connection ends well. A classic answer is whole before its status is sent.",
+)
+LATE_EVENTS = Difference(
+    classic=504,
+    stream="event: error",
+    why="As for events that are cut: the deadline passes while they are under way.",
+)
 CALLER_GONE = Difference(
     classic="ok",
     stream="client-closed",

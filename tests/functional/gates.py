@@ -23,6 +23,7 @@ PROBLEM = "urn:groupgate:problem:"
 PROMPT = "MARKER-PROMPT"
 """Stands in every body that is sent; it must never come back in an error, nor stand in any record."""
 BODY = json.dumps({"data": [[5.1, 3.5, 1.4, 0.2]], "note": PROMPT}).encode()
+CHAT = "/openai/v1/chat/completions"
 PATIENCE = 10.0
 """Seconds to wait for something that must happen; reached only by a failing test."""
 
@@ -117,8 +118,41 @@ class Gate:
         except (aiohttp.ClientPayloadError, aiohttp.ServerDisconnectedError, aiohttp.ClientOSError):
             pass
         answer.seconds = time.monotonic() - started
-        self.check(answer)
+        self.check(answer, openai=path.startswith(("/openai/", "/models/")))
         return answer
+
+    async def chat(
+        self,
+        who: Mapping[str, str],
+        name: str | None = "gpt",
+        *,
+        path: str = CHAT,
+        headers: Mapping[str, str] | None = None,
+        pieces: list[bytes] | None = None,
+        base: str = "",
+        **fields: object,
+    ) -> Answer:
+        """Ask a model for a chat as `who`, with more `headers` and further `fields`; None names no model in the body."""
+        named = {} if name is None else {"model": name}
+        document = {**named, "messages": [{"role": "user", "content": PROMPT}], **fields}
+        return await self.ask(
+            "POST",
+            path,
+            headers={"Content-Type": "application/json", **who, **(headers or {})},
+            body=json.dumps(document).encode(),
+            pieces=pieces,
+            base=base,
+        )
+
+    async def chat_that_is_not_read(self, who: Mapping[str, str]) -> asyncio.StreamWriter:
+        """Ask for a streamed chat on a connection of which nobody reads; the caller breaks it off."""
+        body = json.dumps({"model": "gpt", "messages": [], "stream": True, "user": "0"}).encode()
+        lines = {"Host": "gate", "Content-Type": "application/json", "Content-Length": str(len(body)), **who}
+        fields = "".join(f"{name}: {value}\r\n" for name, value in lines.items())
+        _, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1)
+        writer.write(f"POST {CHAT} HTTP/1.1\r\n{fields}\r\n".encode() + body)
+        await writer.drain()
+        return writer
 
     async def score(
         self,
@@ -153,12 +187,14 @@ class Gate:
         finally:
             writer.transport.abort()
 
-    def check(self, answer: Answer) -> None:
+    def check(self, answer: Answer, *, openai: bool = False) -> None:
         """Assert what holds for every answer of the gate (I01: no error tells anything of the inside)."""
+        names = [name.lower() for name, _ in answer.headers.items()]
+        assert len(names) == len(set(names)), names
         if answer.status >= 400:
-            told = (str(answer.headers) + answer.body.decode("latin-1")).lower()
-            found = [marker for marker in self.markers() if marker.lower() in told]
-            assert not found, (found, told)
+            text = (str(answer.headers) + answer.body.decode("latin-1")).lower()
+            found = [marker for marker in self.markers() if marker.lower() in text]
+            assert not found, (found, text)
         if answer.status != 500 and answer.request_id:
             assert answer.headers.getall("Cache-Control") == ["no-store"]
             assert answer.headers.getall("Vary") == ["Authorization, Cookie"]
@@ -166,6 +202,8 @@ class Gate:
                 problem = answer.json()
                 assert problem["status"] == answer.status
                 assert problem["instance"] == f"urn:uuid:{answer.request_id}"
+                told = {"code": answer.slug, "message": problem["detail"]}
+                assert problem.get("error") == (told if openai else None)
         assert answer.slug != "internal-error", self.log.read_text()[-2000:]
 
     def lines(self) -> list[bytes]:
@@ -174,8 +212,9 @@ class Gate:
         return data[: data.rfind(b"\n") + 1].splitlines(keepends=True)
 
     def records(self, request_id: str = "") -> list[dict[str, Any]]:
-        """Give the audit records, of one request or all; every line must be one."""
-        found = [json.loads(line) for line in self.lines()]
+        """Give the audit records, of one request or all."""
+        mark = request_id.encode()
+        found = (json.loads(line) for line in self.lines() if mark in line)
         return [record for record in found if request_id in ("", record["request_id"])]
 
     def decision(self, answer: Answer) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from local.directory import TENANT
+from local.directory import FRAUD_ANALYSTS, TENANT
 from local.easyauth import principal_headers
 from shared.audit import verify
 from tests.functional.differences import OUTCOME_IN_LOG
@@ -18,11 +18,12 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DECISION = {
     "event", "time", "request_id", "instance", "process", "seq", "previous", "tenant", "principal", "kind", "client",
-    "route", "operation", "deployment", "decision", "reason", "rule", "membership", "policy",
+    "route", "operation", "deployment", "decision", "reason", "rule", "membership", "counted", "policy",
 }  # fmt: skip
 OUTCOME = {
     "event", "time", "request_id", "instance", "process", "seq", "previous", "outcome", "status", "upstream_status",
-    "bytes_in", "bytes_out", "first_byte_ms", "duration_ms", "policy",
+    "bytes_in", "bytes_out", "first_byte_ms", "duration_ms", "model", "prompt_tokens", "completion_tokens",
+    "total_tokens", "policy",
 }  # fmt: skip
 
 
@@ -61,9 +62,11 @@ async def test_the_records_of_an_allowed_call_say_what_the_contract_lists(gate: 
         "decision": "allow",
         "reason": "member",
         "rule": "analysts",
+        "counted": None,
     }
     assert {name: decision[name] for name in expected} == expected
     assert decision["membership"]["source"] == "graph"
+    assert decision["membership"]["group"] == FRAUD_ANALYSTS
     assert 0 <= decision["membership"]["age_s"] < 5
     assert len(decision["policy"]) == 64
     expected_outcome = {
@@ -72,6 +75,10 @@ async def test_the_records_of_an_allowed_call_say_what_the_contract_lists(gate: 
         "upstream_status": 200,
         "bytes_in": len(BODY),
         "bytes_out": len(json.dumps(OK)),
+        "model": None,
+        "prompt_tokens": None,
+        "completion_tokens": None,
+        "total_tokens": None,
     }
     assert {name: outcome[name] for name in expected_outcome} == expected_outcome
     assert 0 < outcome["first_byte_ms"] <= outcome["duration_ms"] < 10_000

@@ -31,7 +31,8 @@ async def test_every_fault_of_settings_and_policy_is_logged_once_with_its_place(
     """All of them together, inside the first invocation (T22)."""
     broken = world.folder / "broken.toml"
     text = policy(world.upstream.url)
-    text = text.replace('timeout = "1s"', 'timeout = "forever"').replace("concurrency = 1", "concurency = 1")
+    for sound, faulty in (('timeout = "1s"', 'timeout = "forever"'), ("concurrency = 1", "concurency = 1")):
+        text = text.replace(sound, faulty, 1)
     broken.write_text(text)
     async with world.gate(
         GROUPGATE_POLICY=str(broken), GROUPGATE_TENANT_ID="", GROUPGATE_IDENTITY="easy"

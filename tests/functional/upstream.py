@@ -104,6 +104,63 @@ async def drips(exchange: Exchange) -> None:
         gone.cancel()
 
 
+END = b"0\r\n\r\n"
+"""The terminal chunk."""
+EVENTS_HEAD = STREAM_HEAD.replace(b"text/plain", b"text/event-stream; charset=utf-8")
+DONE = b"data: [DONE]\n\n"
+
+
+def usage(prompt: int, completion: int) -> dict[str, int]:
+    """Give what an answer to a chat says of its tokens."""
+    return {
+        "prompt_tokens": prompt,
+        "completion_tokens": completion,
+        "total_tokens": prompt + completion,
+    }
+
+
+def chat(text: str = "MARKER-ANSWER", **more: object) -> dict[str, object]:
+    """Give a whole answer to a chat."""
+    choice = {"index": 0, "message": {"role": "assistant", "content": text}, "finish_reason": "stop"}
+    return {"id": "chatcmpl-1", "object": "chat.completion", "created": 1, "choices": [choice], **more}
+
+
+def event(document: object, *, name: str = "") -> bytes:
+    """Frame a server-sent event."""
+    return (f"event: {name}\n" if name else "").encode() + b"data: " + json.dumps(document).encode() + b"\n\n"
+
+
+def delta(text: str, **more: object) -> bytes:
+    """Give one event of a chat."""
+    choice = {"index": 0, "delta": {"content": text}, "finish_reason": None}
+    return event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [choice], **more})
+
+
+def usage_event(prompt: int, completion: int) -> bytes:
+    """Give the extra event that `stream_options.include_usage` brings."""
+    told = usage(prompt, completion)
+    return event({"id": "chatcmpl-1", "object": "chat.completion.chunk", "choices": [], "usage": told})
+
+
+def streams(*pieces: bytes, then: str = "keep", end: bytes = END) -> Behaviour:
+    """Send a stream of events in these pieces, each a chunk of its own."""
+    return says(EVENTS_HEAD + b"".join(map(chunk, pieces)) + end, then=then)
+
+
+async def drips_events(exchange: Exchange) -> None:
+    """Stream events for ever, until the other side goes away."""
+    gone = asyncio.create_task(exchange.until_gone())
+    try:
+        await exchange.send(EVENTS_HEAD)
+        while not exchange.gone.is_set():
+            await exchange.send(chunk(delta("drip")))
+            await asyncio.sleep(0.02)
+    except ConnectionError:
+        exchange.gone.set()
+    finally:
+        gone.cancel()
+
+
 class Upstream:
     """Listens on loopback; `behaviour` answers every request until it is changed."""
 

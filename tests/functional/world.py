@@ -41,6 +41,46 @@ ENDPOINTS: dict[str, str] = {
 }
 """Endpoints that members of fraud-analysts may call, users and apps; each with what is special about it."""
 
+OPERATIONS = (
+    "chat/completions", "completions", "embeddings", "responses", "images/generations", "audio/speech",
+    "audio/transcriptions",
+)  # fmt: skip
+_ALL = f"operations = {list(OPERATIONS)}"
+MODELS: dict[str, str] = {
+    "gpt": _ALL,
+    "renamed": f'deployment = "at-the-resource"\nscope = "https://cognitiveservices.azure.com/.default"\n{_ALL}',
+    "default": "",
+    "quick": f'timeout = "1s"\n{_ALL}',
+    "narrow": "concurrency = 1",
+    "small": 'max-body = "1KiB"',
+    "quiet": "relay-errors = false",
+    "named": f'fields = ["item_reference", "image_url", "tools.web_search", "n_predict"]\n{_ALL}',
+    "helpful": f'help = "{HELP}"',
+    "fleeting": f'max-membership-age = "1s"\nrecheck-refused = "500ms"\n{_ALL}',
+    "secret": _ALL,
+    **{f"cold-{n}": f'scope = "https://cold-{n}.example/.default"' for n in range(4)},
+}
+"""Models that members of fraud-analysts may use, users and apps, except for `secret`, which is for contractors."""
+
+LIMITS: dict[str, str] = {
+    "three": 'requests = "3/hour", scope = "instance"',
+    "three-for-all": 'requests = "3/hour", per = "rule", scope = "instance"',
+    "two-a-second": 'requests = "2/second", scope = "instance"',
+    "two-a-minute": 'requests = "2/minute", tokens = "100000/minute", scope = "instance"',
+    "tokens": 'tokens = "10000/hour", scope = "instance"',
+    "tokens-for-all": 'tokens = "10000/hour", per = "rule", scope = "instance"',
+    "cold": 'requests = "3/hour", scope = "instance"',
+}
+"""Models with limits, counted in each instance, for every operation and with a second's time."""
+
+SHARED_LIMITS: dict[str, str] = {
+    "shared": 'requests = "20/hour"',
+    "shared-tokens": 'tokens = "10000/hour"',
+    "shared-for-all": 'requests = "20/hour", per = "rule"',
+    "local": 'requests = "5/hour", fail = "local"',
+}
+"""Models whose limits are counted in Redis; only for a gate that has one."""
+
 _RULE = """
   [[endpoints.{name}.rules]]
   id = "analysts"
@@ -57,7 +97,16 @@ _DENY = """
 """
 
 
-def policy(upstream: str) -> str:
+_MODEL_RULE = """
+  [[models.{name}.rules]]
+  id = "analysts"
+  effect = "allow"
+  groups = ["{group}"]
+  callers = ["user", "app"]
+"""
+
+
+def policy(upstream: str, *, limits: dict[str, str] = LIMITS) -> str:
     """Give the policy of the world; `fraud` is the endpoint with a deny rule and a help text."""
     text = f"""version = 1
 [hosts]
@@ -69,6 +118,11 @@ contractors = "{CONTRACTORS}"
     for name, special in (ENDPOINTS | {"fraud": f'help = "{HELP}"'}).items():
         text += f'[endpoints.{name}]\nkind = "online"\nurl = "{upstream}/{name}/score"\n{special}\n'
         text += (_DENY if name == "fraud" else "").format(name=name) + _RULE.format(name=name)
+    cold = {"cold": 'scope = "https://cold-and-limited.example/.default"'}
+    for name, special in (MODELS | dict.fromkeys(limits, f'timeout = "1s"\n{_ALL}') | cold).items():
+        text += f'[models.{name}]\nkind = "openai"\nurl = "{upstream}"\n{special}\n'
+        text += _MODEL_RULE.format(name=name, group="contractors" if name == "secret" else MEMBER)
+        text += f"  limits = {{ {limits[name]} }}\n" if name in limits else ""
     return text
 
 
@@ -100,6 +154,10 @@ class World:
         name = self.name(*groups, kind=kind)
         changes = claims if claimed else {"groups": None, **claims}
         return principal_headers(self.entra.claims(name, **changes), names=names)
+
+    def headers(self, name: str) -> dict[str, str]:
+        """Give the headers of somebody that `name` made, with no groups in them, so that the gate has to ask Graph."""
+        return principal_headers(self.entra.claims(name, groups=None), names="short")
 
     def name(self, *groups: str, kind: Literal["user", "guest", "app"] = "user") -> str:
         """Make somebody as `person` does, and give the name to mint tokens with."""
