@@ -18,6 +18,10 @@ SECTIONS = {
     "imports": "bench.imports",
     "memory": "bench.memory",
     "audit": "bench.audit",
+    "streams": "bench.streams",
+    "flood": "bench.flood",
+    "litellm": "bench.litellm",
+    "counting": "bench.counting",
 }
 
 

@@ -8,7 +8,6 @@ import binascii
 import contextlib
 import json
 import shutil
-import socket
 import statistics
 import subprocess
 import sys
@@ -91,7 +90,7 @@ def _running(nginx: str) -> Iterator[tuple[rig.Served, list[rig.Served]]]:
         stack.enter_context(rig.ended(authorizer))
         assert authorizer.stdout is not None
         asked = rig.Served(process=authorizer, port=int(authorizer.stdout.readline()))
-        port = _free()
+        port = rig.free_port()
         config = Path(folder) / "nginx.conf"
         config.write_text(CONFIG.format(folder=folder, model=stub.port, authorizer=asked.port, port=port))
         # Without a master process, so that the process that was started is the one that works.
@@ -113,13 +112,6 @@ def _running(nginx: str) -> Iterator[tuple[rig.Served, list[rig.Served]]]:
         served = rig.Served(process=front, port=port)
         rig.wait_for(port)
         yield served, [served, asked]
-
-
-def _free() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
 
 
 class Authorizer(asyncio.Protocol):

@@ -15,9 +15,12 @@ PACKAGES = (
     "azure-functions",
     "azure-functions-runtime",
     "azure-identity",
+    "azurefunctions-extensions-http-fastapi",
     "msgspec",
     "pyjwt",
+    "redis",
     "requests",
+    "uvicorn",
 )
 
 

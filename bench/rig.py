@@ -128,6 +128,14 @@ def ended(process: subprocess.Popen[Any]) -> Iterator[None]:
             process.wait()
 
 
+def free_port() -> int:
+    """Return a port that nothing listens on, for programs that cannot choose one themselves."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+    return port
+
+
 def wait_for(port: int) -> None:
     """Wait until something listens on a port of this machine; raise TimeoutError after ten seconds."""
     limit = time.monotonic() + 10
@@ -138,8 +146,8 @@ def wait_for(port: int) -> None:
     raise TimeoutError(f"nothing listens on port {port}")
 
 
-def load(port: int, requests: list[bytes], **job: Any) -> dict[str, Any]:
-    """Run the generator against a port of this machine; see bench/load.py for `job`."""
+def load(port: int, requests: list[bytes], *, generator: str = "bench.load", **job: Any) -> dict[str, Any]:
+    """Run a generator against a port of this machine; see bench/load.py and bench/streamload.py for `job`."""
     document = {
         "host": "127.0.0.1",
         "port": port,
@@ -148,7 +156,7 @@ def load(port: int, requests: list[bytes], **job: Any) -> dict[str, Any]:
     }
     with on_core(LOADER):
         done = subprocess.run(
-            [sys.executable, "-m", "bench.load"],
+            [sys.executable, "-m", generator],
             cwd=ROOT,
             env=environment(),
             input=json.dumps(document),
@@ -182,7 +190,7 @@ class Load:
 
 
 def gate_settings(folder: Path, stub_url: str, *, endpoints: str) -> dict[str, str]:
-    """Write a policy with `endpoints` to `folder`; return the gate's settings for it."""
+    """Write a policy with `endpoints` (or models) to `folder`; return the gate's settings for it."""
     policy = folder / "policy.toml"
     policy.write_text(
         f'version = 1\n[groups]\nanalysts = "{traffic.GROUP}"\n[hosts]\nallow = ["127.0.0.1"]\n{endpoints}'
@@ -204,3 +212,10 @@ def endpoint(name: str, url: str) -> str:
         f'[endpoints.{name}]\nkind = "online"\nurl = "{url}"\n'
         f'[[endpoints.{name}.rules]]\nid = "analysts"\neffect = "allow"\ngroups = ["analysts"]\n'
     )
+
+
+def model(name: str, url: str, *, deployment: str, limits: str = "") -> str:
+    """Return the policy's table of a model that members of the one group may call, its `limits` as TOML has them."""
+    table = f'[models."{name}"]\nkind = "openai"\nurl = "{url}"\ndeployment = "{deployment}"\n'
+    rule = f'[[models."{name}".rules]]\nid = "analysts"\neffect = "allow"\ngroups = ["analysts"]\n'
+    return table + rule + (f"limits = {{ {limits} }}\n" if limits else "")

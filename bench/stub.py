@@ -2,7 +2,7 @@
 
 Stands in for services that the benchmark must not wait for; nothing about their behaviour is verified by it.
 Paths: `POST /score` and `POST /slow/score` (after 50 ms), `POST /v1.0/users/ID/checkMemberGroups` (says yes to all that is
-asked, but for the stranger), `GET /msi/token`, `GET /counts` (calls so far, then starts anew).
+asked, but for the stranger), `GET /msi/token`, `GET /counts` (calls so far, then starts anew), and the chat in bench/chat.py.
 """
 
 from __future__ import annotations
@@ -14,6 +14,8 @@ import time
 from typing import Final
 from urllib.parse import parse_qs, urlsplit
 
+from bench import chat
+
 PREDICTION: Final = b'{"predictions": [0.25, 0.75], "model": "fraud-3"}'
 STRANGER: Final = 999_999_999
 """The number in the object id of the one caller who is in no group."""
@@ -21,11 +23,7 @@ SLOW: Final = 0.05
 """Seconds that the slow model thinks."""
 
 
-def _answer(body: bytes, kind: bytes = b"application/json") -> bytes:
-    return b"HTTP/1.1 200 OK\r\ncontent-type: %b\r\ncontent-length: %d\r\n\r\n%b" % (kind, len(body), body)
-
-
-_PREDICTED: Final = _answer(PREDICTION)
+_PREDICTED: Final = chat.whole(PREDICTION)
 
 
 class Stub(asyncio.Protocol):
@@ -59,8 +57,10 @@ class Stub(asyncio.Protocol):
             self._transport.write(_PREDICTED)
         elif target == b"/slow/score":
             asyncio.get_running_loop().call_later(SLOW, self._transport.write, _PREDICTED)
+        elif chat.PATH in target:
+            chat.respond(self._transport, target, body)
         else:
-            self._transport.write(_answer(_side(target.decode(), body)))
+            self._transport.write(chat.whole(_side(target.decode(), body)))
 
     def _count(self, what: str) -> None:
         self.counts[what] = self.counts.get(what, 0) + 1

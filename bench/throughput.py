@@ -3,21 +3,20 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import statistics
 import tempfile
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 from bench import rig, traffic
 from bench.report import Section
+from bench.rounds import TRIES, Rounds
 
 Pairs = list[tuple[str, str]]
 CALLERS = 100
-FOREIGN = 0.08
-"""Share of one core that others may have used in a round that counts."""
+FAST, THOUGHTFUL = "/endpoints/fraud/score", "/endpoints/slow/score"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -26,7 +25,8 @@ class Subject:
 
     name: str
     served: rig.Served
-    target: str
+    path: str
+    body: bytes = traffic.BODY
     connections: int
     decides: bool = True
     rates: list[float] = field(default_factory=list)
@@ -79,17 +79,15 @@ def fast(quick: bool) -> Section:
             Subject(
                 name="empty async function",
                 served=hosts["empty"],
-                target="fraud",
+                path=FAST,
                 connections=16,
                 decides=False,
             ),
-            Subject(name="**the gate**", served=hosts["gate"], target="fraud", connections=16),
-            Subject(
-                name="sample, Graph asked each time", served=hosts["graph"], target="fraud", connections=16
-            ),
-            Subject(name="sample, claim checked only", served=hosts["claim"], target="fraud", connections=16),
+            Subject(name="**the gate**", served=hosts["gate"], path=FAST, connections=16),
+            Subject(name="sample, Graph asked each time", served=hosts["graph"], path=FAST, connections=16),
+            Subject(name="sample, claim checked only", served=hosts["claim"], path=FAST, connections=16),
         ]
-        _rounds(subjects, list(hosts.values()), section, quick=quick)
+        compare(subjects, list(hosts.values()), section, quick=quick)
     empty, gate, graph, claim = subjects
     section.at_least("the gate beside an empty async function", gate.rate / empty.rate, 0.40)
     section.at_least("the gate beside the sample that asks Graph", gate.rate / graph.rate, 2.5, "x")
@@ -106,13 +104,15 @@ def slow(quick: bool) -> Section:
     )
     with _hosts() as hosts:
         subjects = [
-            Subject(name="**the gate**", served=hosts["gate"], target="slow", connections=64),
+            Subject(name="**the gate**", served=hosts["gate"], path=THOUGHTFUL, connections=64),
             Subject(
-                name="sample, Graph asked each time", served=hosts["graph"], target="slow", connections=64
+                name="sample, Graph asked each time", served=hosts["graph"], path=THOUGHTFUL, connections=64
             ),
-            Subject(name="sample, claim checked only", served=hosts["claim"], target="slow", connections=64),
+            Subject(
+                name="sample, claim checked only", served=hosts["claim"], path=THOUGHTFUL, connections=64
+            ),
         ]
-        _rounds(subjects, list(hosts.values()), section, quick=quick)
+        compare(subjects, list(hosts.values()), section, quick=quick)
     gate, graph, claim = subjects
     section.at_least("the gate beside the sample that asks Graph", gate.rate / graph.rate, 8, "x")
     section.at_least("the gate beside the sample that trusts the claim", gate.rate / claim.rate, 8, "x")
@@ -146,7 +146,8 @@ def _hosts() -> Iterator[dict[str, rig.Served]]:
         }
 
 
-def _rounds(subjects: list[Subject], live: list[rig.Served], section: Section, *, quick: bool) -> None:
+def compare(subjects: list[Subject], live: list[rig.Served], section: Section, *, quick: bool) -> None:
+    """Check that every subject answers rightly, measure them in turns, and add their rows to `section`."""
     rounds, seconds = (1, 1.0) if quick else (5, 2.0)
     principals = [traffic.headers(number, traffic.principal(number, 50)) for number in range(CALLERS)]
     stranger = traffic.headers(traffic.STRANGER, traffic.principal(traffic.STRANGER, 50, member=False))
@@ -155,50 +156,30 @@ def _rounds(subjects: list[Subject], live: list[rig.Served], section: Section, *
         rig.load(
             subject.served.port, _requests(subject, principals), connections=subject.connections, seconds=1.0
         )
-    repeated = disturbed = 0
+    measured = Rounds(live, tries=1 if quick else TRIES)
     for _ in range(rounds):
         for subject in subjects:
-            result, cpu, foreign = _measure(subject, _requests(subject, principals), seconds, live)
-            for _again in range(3):
-                if foreign <= FOREIGN:
-                    break
-                repeated += 1
-                result, cpu, foreign = _measure(subject, _requests(subject, principals), seconds, live)
-            if foreign > FOREIGN:
-                disturbed += 1
+            load = partial(
+                rig.load,
+                subject.served.port,
+                _requests(subject, principals),
+                connections=subject.connections,
+                seconds=seconds,
+            )
+            taken = measured.measure(subject.served, load)
+            result = taken.seen
             if set(result["statuses"]) != {"200"}:
                 section.notes.append(f"{subject.name} answered {result['statuses']}")
             subject.rates.append(result["count"] / result["seconds"])
-            subject.cpu.append(cpu / result["count"] * 1e6)
+            subject.cpu.append(taken.cpu / result["count"] * 1e6)
             subject.p50.append(result["p50_ms"])
             subject.p99.append(result["p99_ms"])
     section.rows += [subject.row(subjects[0]) for subject in subjects]
-    if repeated:
-        section.notes.append(f"{repeated} rounds were repeated because others were at work on the machine")
-    if disturbed:
-        section.notes.append(
-            f"{disturbed} of {rounds * len(subjects)} rounds count although others used more than {FOREIGN:.0%} of a core"
-        )
-
-
-def _measure(
-    subject: Subject, requests: list[bytes], seconds: float, live: list[rig.Served]
-) -> tuple[dict[str, Any], float, float]:
-    """Return one round: what the generator saw, the host's CPU seconds, and the others' share of a core."""
-    cpu, ours, before = subject.served.cpu(), _ours(live), rig.Load.now()
-    result = rig.load(subject.served.port, requests, connections=subject.connections, seconds=seconds)
-    after = rig.Load.now()
-    foreign = after.busy - before.busy - (_ours(live) - ours)
-    return result, subject.served.cpu() - cpu, max(0.0, foreign / (after.at - before.at))
-
-
-def _ours(live: list[rig.Served]) -> float:
-    """Return the CPU seconds of this process, of all that it started and that ended, and of those still running."""
-    return sum(os.times()[:4]) + sum(served.cpu() for served in live)
+    measured.tell(section)
 
 
 def _requests(subject: Subject, principals: list[Pairs]) -> list[bytes]:
-    return [traffic.request(f"/endpoints/{subject.target}/score", pairs) for pairs in principals]
+    return [traffic.request(subject.path, pairs, subject.body) for pairs in principals]
 
 
 def _check(subject: Subject, members: list[Pairs], stranger: Pairs) -> None:
