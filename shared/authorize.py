@@ -34,7 +34,7 @@ async def authorize(policy: Policy, memberships: Memberships, principal: Princip
     decision = engine.decide(route, asked, principal, known)
     unknown = (
         frozenset[str]()
-        if isinstance(decision, Allow)
+        if isinstance(decision, Allow) and not route.limited
         else engine.open_questions(route, asked, principal, known)
     )
     if unknown:
@@ -42,6 +42,9 @@ async def authorize(policy: Policy, memberships: Memberships, principal: Princip
             known = _and(known, await memberships.ask(principal, unknown, route.lifetimes))
             decision = engine.decide(route, asked, principal, known)
         except Undecidable:
+            if isinstance(decision, Allow):
+                # Only whose limits count was asked: what is proven stays proven while nobody can say.
+                return Ruling(route=route, membership=known, decision=decision)
             known = memberships.graced(principal, route.groups, route.lifetimes)
             decision = engine.decide(route, asked, principal, known)
             if not isinstance(decision, Allow):

@@ -23,9 +23,9 @@ def words(text: str) -> frozenset[str]:
 _EVERYWHERE: Final = frozenset({"model", "user"})
 _STREAMED: Final = frozenset({"stream", "stream_options"})
 _SAMPLING: Final = words(
-    "frequency_penalty ignore_eos length_penalty logit_bias logprobs max_tokens min_p min_tokens mirostat mirostat_eta "
-    "mirostat_tau n presence_penalty random_seed repeat_last_n repeat_penalty repetition_penalty safe_prompt seed stop "
-    "temperature top_k top_logprobs top_p typical_p"
+    "cache_prompt frequency_penalty ignore_eos length_penalty logit_bias logprobs max_tokens min_p min_tokens mirostat "
+    "mirostat_eta mirostat_tau n n_predict presence_penalty random_seed repeat_last_n repeat_penalty repetition_penalty "
+    "safe_prompt seed stop temperature top_k top_logprobs top_p typical_p"
 )
 _SHARED_BY_CHAT_AND_RESPONSES: Final = words(
     "metadata parallel_tool_calls prompt_cache_key prompt_cache_options prompt_cache_retention safety_identifier "
@@ -39,8 +39,9 @@ PLAIN: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
         | _SAMPLING
         | _SHARED_BY_CHAT_AND_RESPONSES
         | words(
-            "audio function_call functions max_completion_tokens messages modalities prediction reasoning_effort "
-            "response_format verbosity"
+            "audio chat_template_kwargs enable_thinking function_call functions max_completion_tokens messages "
+            "modalities prediction reasoning reasoning_effort reasoning_format response_format safe_mode thinking "
+            "user_security_context verbosity"
         ),
         "completions": _EVERYWHERE | _STREAMED | _SAMPLING | words("best_of echo prompt suffix"),
         "embeddings": _EVERYWHERE | words("dimensions encoding_format input input_type"),
@@ -70,7 +71,8 @@ TOOLS: Final = frozenset({"function", "custom"})
 """Tools that the caller runs itself. All others run at the model's side: the policy names them as `tools.TYPE`."""
 
 REFERENCES: Final = words(
-    "audio_id audio_url container_id file_id file_url image_url item_reference video_url voice_id"
+    "audio_id audio_url connector_id container_id file_id file_url image_url item_reference server_url skill_id tunnel_id "
+    "video_url voice_id"
 )
 """Ways to refer, from inside a request, to what is elsewhere or was made before. None is a field at the top."""
 

@@ -71,6 +71,7 @@ class Gate:
         self._audit: Final = audit
         self._clock: Final = clock
         self._ready: Final = ready
+        self._endings: Final[set[asyncio.Task[None]]] = set()
 
     async def handle(self, inbound: Inbound) -> Reply:
         """Return the answer to `inbound`; raises nothing but cancellation."""
@@ -148,6 +149,7 @@ class Gate:
                 call = await backend.prepare(
                     route, asked, inbound, rule=rule, principal=principal, request_id=trail.request_id
                 )
+                trail.asked = call.asked
                 return allow, await self._take(backend, call, rule, trail)
             case Deny() as deny, _:
                 return deny
@@ -158,7 +160,10 @@ class Gate:
         """Take what the rule gives, then a place and a token: who has used up its share waits for no place."""
         if rule.limits is None:
             return await backend.take(call)
-        trail.reservation = await self._quota.reserve(call.route, rule, call.principal, tokens=call.tokens)
+        trail.prompt_tokens = call.prompt_tokens
+        trail.reservation = await self._quota.reserve(
+            call.route, rule, call.principal, tokens=call.prompt_tokens + call.answer_tokens
+        )
         try:
             return await backend.take(call)
         except BaseException:
@@ -213,15 +218,28 @@ class Gate:
         await self._complete(trail, outcome_of(trail))
         return reply
 
+    async def _complete(self, trail: Trail, outcome: str) -> None:
+        await self._end(trail, outcome)
+
     async def _complete_late(self, trail: Trail, outcome: str) -> None:
         # After the invocation has ended the host drops log lines: only a direct sink can take this one (design 2).
-        if self._audit.outlives_invocation:
-            await self._complete(trail, outcome)
-        else:
-            await settle(trail)
+        await self._end(trail, outcome if self._audit.outlives_invocation else None)
 
-    async def _complete(self, trail: Trail, outcome: str) -> None:
+    async def _end(self, trail: Trail, outcome: str | None) -> None:
+        """Charge and record how a call ended. Once begun it ends, though the caller goes away meanwhile."""
+        # Run at once: mostly there is nothing to wait for, and then no task is ever scheduled.
+        loop = asyncio.get_running_loop()
+        ending = asyncio.Task(self._conclude(trail, outcome), loop=loop, eager_start=True)
+        if ending.done():
+            return ending.result()
+        self._endings.add(ending)
+        ending.add_done_callback(self._endings.discard)
+        return await asyncio.shield(ending)
+
+    async def _conclude(self, trail: Trail, outcome: str | None) -> None:
         await settle(trail)
+        if outcome is None:
+            return
         now = self._clock.monotonic()
         await self._audit.completed(
             request_id=trail.request_id,

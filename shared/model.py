@@ -233,12 +233,14 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     help: str | None = None
     groups: frozenset[str] = frozenset()
     """Every group that a rule of this route names."""
+    limited: bool = False
+    """Whether any rule has limits, so that it matters which of two that allow is on record."""
     deployment: str = ""
     """A model's name at the resource; empty for an endpoint."""
     fields: frozenset[str] = frozenset()
     """What a model's requests may hold beyond what the gate lets through by itself (docs, "Models")."""
-    default_max_tokens: int = 0
-    """Tokens to reserve for the answer of a model where the request does not bound it."""
+    default_max_tokens: int | None = None
+    """Tokens to reserve for the answer of a model where the request does not bound it; None where the policy is silent."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -327,6 +329,10 @@ class Stream(Protocol):
     @property
     def usage(self) -> Usage | None:
         """Return the tokens that the model told, None while it told none."""
+
+    @property
+    def relayed(self) -> int:
+        """Return about how many tokens have gone on, for a body whose model told none; 0 where nobody counts."""
 
     @property
     def fault(self) -> Exception | None:

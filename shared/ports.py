@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
@@ -132,8 +132,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     """On the monotonic clock."""
     streams: bool
     """Whether a success is handed on as it comes; else it is given whole."""
-    tokens: int = 0
-    """How many tokens to reserve for it; 0 for endpoints."""
+    prompt_tokens: int = 0
+    """About how many tokens its prompt has; 0 for endpoints."""
+    answer_tokens: int = 0
+    """How many tokens to reserve for its answer."""
     hide_usage: bool = False
     """Whether the gate asked for the usage that the caller did not ask for."""
     principal: Principal
@@ -148,6 +150,8 @@ class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
     """When the answer's headers were here, on the monotonic clock."""
     usage: Usage | None = None
     """The tokens that a whole answer told; a stream tells its own."""
+    framed: bool = True
+    """Whether HTTP itself tells where the body ends, and not just the end of the connection (RFC 9112, section 6.3)."""
 
 
 class Backend(Protocol):
@@ -192,10 +196,10 @@ class Reservation(Protocol):
     def headers(self) -> tuple[tuple[str, str], ...]:
         """Return the `x-ratelimit-*` headers of the answer."""
 
-    async def settle(self, tokens: int | None) -> None:
-        """Charge `tokens` instead of what was reserved; None lets the reservation stand. Never raises.
+    async def settle(self, tokens: int | None, *, at_least: int = 0) -> None:
+        """Charge `tokens` instead of what was reserved; None charges that, or `at_least` where it is more. Never raises.
 
-        Only the first settle or cancel counts.
+        Only the first settle or cancel counts. What exceeds the reservation is charged even where its window has ended.
         """
 
     async def cancel(self) -> None:
@@ -213,13 +217,19 @@ class Quota(Protocol):
 
 
 class Owners(Protocol):
-    """Remembers who made what the model's side stores, such as a response (threat T09)."""
+    """Remembers who made what a model's resource stores, such as a response (threat T09)."""
 
-    async def remember(self, ids: Iterable[str], principal: Principal, model: str) -> None:
-        """Note that `principal` made the things with these ids, of `model`. Never raises: forgotten is refused."""
+    async def remember(self, ids: Iterable[str], principal: Principal, *, model: str, resource: str) -> None:
+        """Note that `principal` made the things with these ids, of `model` at the address `resource`.
+
+        Never raises: what is forgotten is refused.
+        """
 
     async def model_of(self, id_: str, principal: Principal) -> str | None:
         """Return the model of a thing that `principal` made; None for everything else, known or not."""
+
+    async def owns(self, ids: Collection[str], principal: Principal, *, resource: str) -> bool:
+        """Say whether `principal` made every one of the things with these ids at `resource`."""
 
 
 class Recorder(Protocol):

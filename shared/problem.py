@@ -351,7 +351,7 @@ def _worth_retrying(problem: Problem) -> bool:
     """Say whether a client may try again by itself: it does so soon, whatever it was told to wait (openai-python)."""
     if problem.slug in _LASTING:
         return False
-    return problem.retry_after is None or problem.retry_after <= LONG_WAIT
+    return problem.retry_after is None or problem.retry_after < LONG_WAIT
 
 
 def retry_after_seconds(seconds: float) -> int:

@@ -17,6 +17,11 @@ MAX_DIGITS: Final = 64
 MAX_MEMBERS: Final = 1024
 """Top-level members that `parse_object` walks, one by one: far more than any request has."""
 
+MAX_CONTAINERS: Final = 20_000
+"""Arrays and objects in a text: each takes many times the memory of the two bytes that it is written with (promise B8)."""
+MAX_NAMES: Final = 100_000
+"""Names of members in a text, for the same reason."""
+
 # A string that never ends is cut out too: else each quote in it would be tried as a beginning, in quadratic time.
 _STRINGS: Final = re.compile(r'"(?:[^"\\]+|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_BRACKETS: Final = re.compile(r"[^][{}]+")
@@ -130,7 +135,7 @@ def _refusal(error: Exception) -> StrictJsonError:
 
 def _text(data: bytes, max_depth: int) -> str:
     text = data.decode("utf-8", "strict")
-    _bound_depth(text, max_depth)
+    _bound(text, max_depth)
     return text
 
 
@@ -140,16 +145,19 @@ def _bound_surrogates(text: str, value: object) -> None:
         json.dumps(value, ensure_ascii=False).encode("utf-8", "strict")
 
 
-def _bound_depth(text: str, max_depth: int) -> None:
-    """Refuse deep nesting before the parser goes down into it.
+def _bound(text: str, max_depth: int) -> None:
+    """Refuse deep nesting, and what would take far more memory than its bytes, before the parser goes down into it.
 
     Strings are cut out by the grammar's own rule, so that up to the first error of the text, where the parser stops,
     the brackets that are left are those that the parser sees.
     """
-    if text.count("[") + text.count("{") <= max_depth:
+    if text.count("[") + text.count("{") <= max_depth and text.count(":") <= MAX_NAMES:
         return
+    bare = _STRINGS.sub("", text)
+    if bare.count("[") + bare.count("{") > MAX_CONTAINERS or bare.count(":") > MAX_NAMES:
+        raise StrictJsonError("too many values")
     depth = 0
-    for bracket in _NO_BRACKETS.sub("", _STRINGS.sub("", text)):
+    for bracket in _NO_BRACKETS.sub("", bare):
         if bracket in "[{":
             depth += 1
             if depth > max_depth:

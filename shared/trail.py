@@ -4,12 +4,16 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from http import HTTPStatus
 from typing import Final
 
 from shared.authorize import Ruling
 from shared.model import Allow, Asked, Principal, Stream, Usage
 from shared.ports import Clock, Reservation
 from shared.problem import UpstreamFault
+
+_UNBILLED: Final = frozenset({401, 403, 404, 409, 413, 415, 422, 429, 503})
+"""What a model's side answers before the model has seen anything."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -31,6 +35,10 @@ class Trail:
     first_byte: float | None = None
     reservation: Reservation | None = None
     usage: Usage | None = None
+    prompt_tokens: int = 0
+    """About; what a refusal of the model may have cost."""
+    relayed: int = 0
+    """About how many tokens went on."""
 
     @property
     def allowed(self) -> Allow | None:
@@ -69,6 +77,11 @@ class Relay:
         return self._source.usage
 
     @property
+    def relayed(self) -> int:
+        """Return about how many tokens have gone on."""
+        return self._source.relayed
+
+    @property
     def fault(self) -> Exception | None:
         """Return what ended the body early."""
         return self._source.fault
@@ -101,7 +114,7 @@ class Relay:
             try:
                 await self._source.aclose()
             finally:
-                self._trail.usage = self._source.usage
+                self._trail.usage, self._trail.relayed = self._source.usage, self._source.relayed
                 await self._complete(self._trail, self._outcome)
 
 
@@ -112,7 +125,7 @@ def outcome_of(trail: Trail) -> str:
 
 
 async def settle(trail: Trail) -> None:
-    """Charge what the call cost: what the model told; nothing where it refused; else what was reserved."""
+    """Charge what the call cost, or may have cost where nobody says."""
     reservation, status = trail.reservation, trail.upstream_status
     if reservation is None:
         return
@@ -120,8 +133,13 @@ async def settle(trail: Trail) -> None:
         await reservation.cancel()
     elif trail.usage is not None:
         await reservation.settle(trail.usage.total)
-    elif status is not None and not 200 <= status < 300:
-        await reservation.settle(0)
-    else:
+    elif status is None or 200 <= status < 300:
         # Cut, late, or without a word of what it cost: the model may have done all of it (protocols, 9.1, 14).
+        await reservation.settle(None, at_least=trail.prompt_tokens + trail.relayed)
+    elif status in _UNBILLED or 300 <= status < 400:
+        await reservation.settle(0)
+    elif status < 500 and status != HTTPStatus.REQUEST_TIMEOUT:
+        # A prompt that the content filter refuses is billed, and its answer is not ("Plan to manage costs").
+        await reservation.settle(trail.prompt_tokens)
+    else:
         await reservation.settle(None)

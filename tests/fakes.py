@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping, Sequence
 from copy import replace
 from typing import Any, get_args
 
@@ -157,7 +157,8 @@ def a_model(**changes: Any) -> Route:
         default_max_tokens=1000,
     )
     route = replace(gpt, **changes)
-    return replace(route, groups=frozenset().union(*(rule.groups for rule in route.rules)))
+    limited = any(rule.limits is not None for rule in route.rules)
+    return replace(route, groups=frozenset().union(*(rule.groups for rule in route.rules)), limited=limited)
 
 
 def a_policy(*routes: Route) -> Policy:
@@ -358,7 +359,10 @@ class FakeAnswer:
     ) -> None:
         self.status = status
         self.headers = _AnyCase(
-            {k.lower(): v for k, v in (headers or {"content-type": "application/json"}).items()}
+            {
+                "transfer-encoding": "chunked",
+                **{k.lower(): v for k, v in (headers or {"content-type": "application/json"}).items()},
+            }
         )
         self._pieces = [body] if isinstance(body, bytes) else list(body)
         self.closed = 0
@@ -421,10 +425,12 @@ class FakeReservation:
         self.headers = (("x-ratelimit-remaining-requests", "59"),)
         self.end: tuple[str, int | None] | None = None
         """How it ended: only the first settle or cancel counts, as the port says."""
+        self.at_least = 0
 
-    async def settle(self, tokens: int | None) -> None:
+    async def settle(self, tokens: int | None, *, at_least: int = 0) -> None:
         self.log.append("settle")
-        self.end = self.end or ("settle", tokens)
+        if self.end is None:
+            self.end, self.at_least = ("settle", tokens), at_least
 
     async def cancel(self) -> None:
         self.log.append("cancel")
@@ -457,11 +463,21 @@ class FakeOwners:
     def __init__(self) -> None:
         self.made: dict[str, tuple[str, str]] = {}
         """Owner and model by id."""
+        self.at: set[tuple[str, str]] = set()
+        """Ids, each with the resource that has it."""
         self.asked: list[str] = []
 
-    async def remember(self, ids: Iterable[str], principal: Principal, model: str) -> None:
+    async def remember(self, ids: Iterable[str], principal: Principal, *, model: str, resource: str) -> None:
         await asyncio.sleep(0)
         self.made.update(dict.fromkeys(ids, (principal.oid, model)))
+        self.at.update((id_, resource) for id_ in ids)
+
+    async def owns(self, ids: Collection[str], principal: Principal, *, resource: str) -> bool:
+        self.asked.extend(ids)
+        await asyncio.sleep(0)
+        return all(
+            self.made.get(id_, ("",))[0] == principal.oid and (id_, resource) in self.at for id_ in ids
+        )
 
     async def model_of(self, id_: str, principal: Principal) -> str | None:
         self.asked.append(id_)
@@ -531,7 +547,7 @@ class FakeBackend:
             deadline=0.0,
             streams=inbound.streams and inbound.method != "HEAD",
             principal=principal,
-            tokens=self.tokens,
+            answer_tokens=self.tokens,
         )
 
     async def take(self, call: Call) -> Call:
@@ -574,6 +590,7 @@ class FakeStream(AsyncIterator[bytes]):
         self.pieces = list(pieces)
         self.closed = 0
         self.usage: Usage | None = None
+        self.relayed = 0
         self.fault: Exception | None = None
 
     def __aiter__(self) -> AsyncIterator[bytes]:

@@ -155,7 +155,8 @@ def usage_of(data: bytes) -> Usage | None:
     if prompt is None and completion is None and usage.total_tokens is None:
         return None  # of a transcription that is billed by its seconds
     prompt, completion = prompt or 0, completion or 0
-    total = prompt + completion if usage.total_tokens is None else usage.total_tokens
+    # What is charged is never less than the parts that are told.
+    total = max(usage.total_tokens or 0, prompt + completion)
     return Usage(prompt=prompt, completion=completion, total=total)
 
 

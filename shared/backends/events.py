@@ -7,11 +7,15 @@ from typing import Final
 
 from shared.backends import eventdata
 from shared.model import Stream, Usage
-from shared.problem import UpstreamFault
+from shared.problem import Slug, UpstreamFault
 
-MAX_HELD: Final = 1024 * 1024
+MAX_HELD: Final = 32 * 1024 * 1024
 """Bytes of one unfinished event that are held; beyond them they go on as they come, unread and never hidden."""
 
+FRAME: Final = 400
+"""Bytes of an event around the text that it tells, at most."""
+CUT_SHORT: Final = UpstreamFault(Slug.UPSTREAM_UNREACHABLE, outcome="truncated", upstream_status=200)
+"""An answer whose connection ended before its last event."""
 _ENDS: Final = (b"\n\n", b"\r\n\r\n", b"\r\r")
 """How a chunk of nothing but whole events mostly ends; `eventdata.last_end` knows the mixed forms too."""
 
@@ -28,6 +32,9 @@ class EventRelay:
     """
 
     __slots__ = (
+        "_bytes",
+        "_events",
+        "_framed",
         "_held",
         "_hide_usage",
         "_last",
@@ -52,19 +59,25 @@ class EventRelay:
         render: Callable[[UpstreamFault], bytes],
         hide_usage: bool = False,
         meter: bool = True,
+        framed: bool = True,
         on_ids: OnIds | None = None,
     ) -> None:
         """Wrap `source`, which `aclose` closes.
 
         `render` makes the error event's data: one line of JSON. `hide_usage` keeps back the one extra chunk that
         `stream_options.include_usage` brings; the `"usage":null` of the other chunks stays. Without
-        `meter` no usage is told: what is read again was counted when it was made. `on_ids` is awaited with
+        `meter` no usage is told: what is read again was counted when it was made. Where HTTP does not
+        tell the end of the body (not `framed`), only the event that nothing follows shows that it was not cut. `on_ids`
+        is awaited with
         the ids of a new response and its items before the event that tells them goes on; None looks for none.
         """
         self._source = source
         self._render = render
         self._hide_usage = hide_usage
         self._meter = meter
+        self._framed = framed
+        self._events = 0
+        self._bytes = 0
         self._on_ids = on_ids
         self.usage: Usage | None = None
         """The last usage that was told; an answer that was cut may never tell it."""
@@ -85,6 +98,11 @@ class EventRelay:
         self._over = False
         self._open = True
 
+    @property
+    def relayed(self) -> int:
+        """Return about how many tokens have gone on: an event is at least one, and what it holds beyond its frame is text."""
+        return self._events + max(0, self._bytes - self._events * FRAME) // 4
+
     def __aiter__(self) -> AsyncIterator[bytes]:
         return self
 
@@ -93,6 +111,8 @@ class EventRelay:
             try:
                 chunk = await anext(self._source)
             except StopAsyncIteration:
+                if not self._framed:
+                    return self._cut(CUT_SHORT)
                 self._over = True
                 self._opaque = 0
                 block = bytes(self._held)
@@ -107,6 +127,8 @@ class EventRelay:
             if block:
                 if self._opaque < len(block):
                     self._last = block
+                self._events += block.count(b"data:")
+                self._bytes += len(block)
                 return block
         raise StopAsyncIteration
 

@@ -14,6 +14,9 @@ from shared.backends.multipart import Upload
 from shared.backends.shapes import a_list, a_text, an_object, members, needs, refuse, unknown
 from shared.fieldnames import PLAIN
 
+MAX_STORED: Final = 128
+"""Things made earlier that one request may refer to: each is asked for, one by one."""
+
 Check = Callable[[object, frozenset[str]], None]
 
 
@@ -27,21 +30,26 @@ def check(operation: str, values: Mapping[str, object], named: frozenset[str]) -
     for name, value in values.items():
         if name not in plain:
             unknown(name, named)
-            # What the policy lets in is not looked into, but for what no field may bring along.
-            messages.watch(value, named)
-        elif name in looked_into:
-            looked_into[name](value, named)
+        # What nobody knows better may hold anything but what no field may bring along.
+        looked_into.get(name, messages.watch_field)(value, named)
 
 
 def stored_ids(operation: str, values: Mapping[str, object]) -> tuple[str, ...]:
-    """Return the ids of things made earlier that a checked request refers to: each must be the caller's own (T09)."""
+    """Return the ids of things made earlier that a checked request refers to: each must be the caller's own (T09).
+
+    Each stands there once. Raise AskedWrongly (400) for more than MAX_STORED.
+    """
     if operation != "responses":
         return ()
     found = [values.get("previous_response_id")]
     options = values.get("prompt_cache_options")
     if isinstance(options, dict):
         found.append(options.get("comparison_response_id"))
-    return (*(a_text(value) for value in found if value is not None), *items.referred(values.get("input")))
+    told = (a_text(value) for value in found if value is not None)
+    ids = tuple(dict.fromkeys((*told, *items.referred(values.get("input")))))
+    if len(ids) > MAX_STORED:
+        refuse("The request refers to too many stored things.")
+    return ids
 
 
 def streams(operation: str, values: Mapping[str, object]) -> bool:
@@ -153,6 +161,43 @@ def _upload(value: object, _named: frozenset[str]) -> None:
         refuse("The field file is not a file.")
 
 
+def _functions(value: object, named: frozenset[str]) -> None:
+    for entry in a_list(value) if value is not None else ():
+        messages.definition(entry, named)
+
+
+def _format(value: object, named: frozenset[str]) -> None:
+    """Check the form of the answer: its schema is text, as a function's is."""
+    if isinstance(value, dict):
+        inner = value.get("json_schema")
+        if inner is not None:
+            messages.watch_but(an_object(inner), _SCHEMA, named)
+        messages.watch_but(value, _SCHEMA | {"json_schema"}, named)
+    elif value is not None:
+        a_text(value)
+
+
+def _text_options(value: object, named: frozenset[str]) -> None:
+    if value is not None:
+        options = an_object(value)
+        _format(options.get("format"), named)
+        messages.watch_but(options, {"format"}, named)
+
+
+def _metadata(value: object, _named: frozenset[str]) -> None:
+    # Tags of the caller's own choice: any name may stand there, and nothing but a text behind it.
+    for text in an_object(value).values() if value is not None else ():
+        a_text(text)
+
+
+def _data_sources(value: object, named: frozenset[str]) -> None:
+    # Whoever lets these in lets in the addresses that are searched, and no others.
+    for entry in a_list(value):
+        source = an_object(entry)
+        messages.watch_but(source, {"parameters"}, named)
+        messages.watch_but(an_object(source.get("parameters", {})), {"endpoint"}, named)
+
+
 def _form_flag(value: object, _named: frozenset[str]) -> None:
     if value not in ("true", "false"):
         refuse("A field of the request has the wrong type.")
@@ -169,6 +214,7 @@ def _data_urls(value: object, named: frozenset[str]) -> None:
         messages.url(entry, "audio_url", named)
 
 
+_SCHEMA: Final = frozenset({"schema"})
 _STREAM: Final[dict[str, Check]] = {
     "model": _optional_text,
     "stream": _flag,
@@ -184,6 +230,10 @@ _LOOKED_INTO: Final[Mapping[str, Mapping[str, Check]]] = MappingProxyType(
             "store": _off_unless_named("store"),
             "audio": _audio,
             "prediction": _prediction,
+            "functions": _functions,
+            "response_format": _format,
+            "metadata": _metadata,
+            "data_sources": _data_sources,
             "prompt_cache_options": _cache_options("mode", "ttl"),
         },
         "completions": _STREAM | {"prompt": _prompt, "suffix": _optional_text},
@@ -199,6 +249,8 @@ _LOOKED_INTO: Final[Mapping[str, Mapping[str, Check]]] = MappingProxyType(
             "conversation": _absent_unless_named("conversation"),
             "previous_response_id": _optional_text,
             "prompt": _stored_prompt,
+            "text": _text_options,
+            "metadata": _metadata,
             "prompt_cache_options": _cache_options("mode", "ttl", "comparison_response_id"),
         },
         "images/generations": _STREAM

@@ -100,7 +100,10 @@ class Forwarder:
                 # It was asked for as it is; what comes compressed all the same is never unpacked (threats T19, D03).
                 raise UpstreamFault(Slug.UPSTREAM_ERROR, outcome=f"upstream-{status}", upstream_status=status)
             return Forwarded(
-                reply=await self._success(call, answer), upstream_status=status, first_byte=first_byte
+                reply=await self._success(call, answer),
+                upstream_status=status,
+                first_byte=first_byte,
+                framed=_framed(answer),
             )
         if status in (401, 403):
             self._tokens.drop(call.route.scope, call.headers["authorization"].removeprefix("Bearer "))
@@ -163,6 +166,7 @@ class _Body(AsyncIterator[bytes]):
     __slots__ = ("_answer", "_call", "_chunks", "_forwarder", "_open")
 
     usage: Final = None
+    relayed: Final = 0
     fault: Final = None
 
     def __init__(self, answer: Answer, forwarder: Forwarder, call: Call) -> None:
@@ -179,7 +183,10 @@ class _Body(AsyncIterator[bytes]):
         try:
             return await anext(self._chunks)
         except TransportFault as fault:
-            raise _cut(fault, self._answer.status) from fault
+            # What the caller has of it already is a beginning, however it came to its end (threats, 6).
+            slug = Slug.UPSTREAM_TIMEOUT if fault.what == "timeout" else Slug.UPSTREAM_UNREACHABLE
+            status = self._answer.status
+            raise UpstreamFault(slug, outcome="truncated", upstream_status=status) from fault
 
     async def aclose(self) -> None:
         if self._open:
@@ -188,6 +195,11 @@ class _Body(AsyncIterator[bytes]):
                 self._answer.close()
             finally:
                 self._forwarder.release(self._call)
+
+
+def _framed(answer: Answer) -> bool:
+    coding = answer.headers.get("transfer-encoding") or ""
+    return answer.headers.get("content-length") is not None or "chunked" in coding.lower()
 
 
 def media_type(headers: tuple[tuple[str, str], ...]) -> str:

@@ -21,6 +21,7 @@ class IdleGuard:
     """
 
     usage: Final = None
+    relayed: Final = 0
     fault: Final = None
 
     __slots__ = ("_idle", "_late", "_loop", "_open", "_reader", "_since", "_source", "_timer")
@@ -41,7 +42,7 @@ class IdleGuard:
         return self
 
     async def __anext__(self) -> bytes:
-        """Return the next bytes; close the source and raise UpstreamFault (upstream-timeout) when they do not come."""
+        """Return the next bytes; close the source and raise UpstreamFault (upstream-timeout, truncated) when they do not come."""
         loop = self._loop
         if loop is None:
             loop = self._loop = asyncio.get_running_loop()
@@ -59,7 +60,7 @@ class IdleGuard:
             if not self._late or reader.uncancel() > cancelling:
                 raise
             await self.aclose()
-            raise UpstreamFault(Slug.UPSTREAM_TIMEOUT, outcome="upstream-timeout") from None
+            raise UpstreamFault(Slug.UPSTREAM_TIMEOUT, outcome="truncated") from None
         finally:
             self._reader = None
 

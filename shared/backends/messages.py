@@ -1,19 +1,20 @@
 """What messages, input items and tools of a request refer to (threat T09).
 
 Every object that is looked into has a closed table of members: a reader that takes names in any case would else find a
-second `type` or `image_url` where the gate saw none. Schemas and arguments of the caller's own functions are text to the
-model and not looked into.
+second `type` or `image_url` where the gate saw none. What the tables leave open is watched for names that refer elsewhere.
+Schemas and arguments of the caller's own functions are text to the model and not looked into.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from collections.abc import Set as AbstractSet
 from types import MappingProxyType
 from typing import Final
 
 from shared.backends.shapes import a_list, a_text, an_object, members, needs, refuse
-from shared.fieldnames import MODEL_NAMES, TOOLS, folded, words
+from shared.fieldnames import FORBIDDEN, MODEL_NAMES, REFERENCES, TOOLS, folded, words
 
 _DATA: Final = re.compile(r"data:[a-z]+/[a-z0-9][a-z0-9.-]*(?:;[a-z]+=[a-z0-9-]+)*;base64,")
 """The beginning of a URL that holds its content. No `+`: an image/svg+xml may itself refer elsewhere."""
@@ -35,7 +36,7 @@ _RESPONSE_PARTS: Final[Mapping[str, str]] = MappingProxyType(
     {
         "text": "text",
         "input_text": "text",
-        "output_text": "text annotations logprobs",
+        "output_text": "text annotations logprobs parsed",
         "summary_text": "text",
         "reasoning_text": "text",
         "refusal": "refusal",
@@ -43,6 +44,9 @@ _RESPONSE_PARTS: Final[Mapping[str, str]] = MappingProxyType(
         "input_file": "file_data file_id file_url filename",
         "input_audio": "input_audio",
     }
+)
+_PART_CHECKED: Final = words(
+    "audio_url file file_data file_id file_url image_url input_audio parsed refusal text video_url"
 )
 PARTS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
     {kind: _DETAIL | words(names) for kind, names in (*_CHAT_PARTS.items(), *_RESPONSE_PARTS.items())}
@@ -53,18 +57,37 @@ _MESSAGE: Final = words(
     "annotations audio content function_call name parsed phase reasoning reasoning_content refusal role tool_call_id "
     "tool_calls"
 )
+_LOOKED_INTO: Final = words("content function_call parsed tool_calls")
 _TOOL_CALL: Final = words("custom function id index type")
+_CALLED: Final = words("arguments input name parsed_arguments")
 _TOOL: Final = words(
     "allowed_callers async custom defer_loading description format function name output_schema parameters strict "
     "type"
 )
 _CHOICE: Final = words("allowed_tools custom function mode name server_label tools type")
 _CHOICES: Final = frozenset({"none", "auto", "required", "any"})
-_WATCHED: Final = MODEL_NAMES | words(
-    "container container_id file_id file_ids file_url image_url vector_store_ids"
+_SCHEMAS: Final = words("input_schema output_schema")
+_DEFINED: Final = _SCHEMAS | {"parameters"}
+"""What the caller's own functions take and give."""
+_OWN_WORDS: Final[Mapping[str, frozenset[str]]] = MappingProxyType(
+    {"mcp": words("authorization connector_id headers server_url tunnel_id")}
 )
-_EXACT: Final = _WATCHED | {"type", "tools"}
-_SCHEMAS: Final = frozenset({"input_schema", "output_schema"})
+"""What the policy lets in together with a tool: a server is the whole sense of this one."""
+
+_URLS: Final = words("audio_url file_url image_url video_url")
+_STORED: Final = REFERENCES | words(
+    "access_programs background_options conversation data_sources file_ids vector_store_ids web_search_options"
+)
+_NEVER: Final = FORBIDDEN | words(
+    "approval_request_id comparison_response_id previous_response_id response_id"
+)
+"""What has its one place, where it is checked, and none inside of anything else."""
+_NEVER_OF_TOOLS: Final = _NEVER - words("moderation svg url")
+"""Tools cite addresses, and pictures have settings of these names."""
+_HOLDERS: Final[Mapping[str, str]] = MappingProxyType(
+    {"container": "container_id", "environment": "container_id", "skills": "skill_id"}
+)
+_EXACT: Final = _STORED | _NEVER | _HOLDERS.keys() | {"id", "prompt", "tools", "type"}
 
 
 def messages(value: object, named: frozenset[str]) -> None:
@@ -78,8 +101,19 @@ def messages(value: object, named: frozenset[str]) -> None:
             needs("audio_id", named)
         calls = message.get("tool_calls")
         for call in () if calls is None else a_list(calls):
-            if a_text(members(call, _TOOL_CALL, named).get("type")) not in TOOLS:
+            called = members(call, _TOOL_CALL, named)
+            if a_text(called.get("type")) not in TOOLS:
                 refuse("A tool call has a type that is not known here.")
+            for name in TOOLS:
+                _called(called.get(name), named)
+            watch_but(called, TOOLS, named)
+        _called(message.get("function_call"), named)
+        watch_but(message, _LOOKED_INTO, named)
+
+
+def _called(value: object, named: frozenset[str]) -> None:
+    if value is not None:
+        a_text(members(value, _CALLED, named).get("name"))
 
 
 def parts(value: object, named: frozenset[str]) -> None:
@@ -111,7 +145,8 @@ def part(value: object, named: frozenset[str]) -> None:
     _inline(file.get("file_data"))
     if file.get("file_id") is not None:
         needs("file_id", named)
-    watch(found.get("annotations"), named)
+    # Looked at above, or, as `parsed`, what a client read out of the text beside it.
+    watch_but(found, _PART_CHECKED, named)
 
 
 def tools(value: object, named: frozenset[str]) -> None:
@@ -119,10 +154,21 @@ def tools(value: object, named: frozenset[str]) -> None:
     for entry in a_list(value):
         kind = a_text(an_object(entry).get("type"))
         if kind in TOOLS:
-            members(entry, _TOOL, named)
+            _own_tool(members(entry, _TOOL, named), named)
         else:
             service_tool(kind, named)
-            watch(entry, named)
+            watch_but(an_object(entry), _OWN_WORDS.get(kind, frozenset()), named)
+
+
+def definition(value: object, named: frozenset[str]) -> None:
+    """Check how a function of the caller's own is described: what it takes and gives is text; raise AskedWrongly."""
+    watch_but(an_object(value), _DEFINED, named)
+
+
+def _own_tool(tool: Mapping[str, object], named: frozenset[str]) -> None:
+    if tool.get("function") is not None:
+        definition(tool["function"], named)
+    watch_but(tool, _DEFINED | {"function"}, named)
 
 
 def service_tool(kind: str, named: frozenset[str]) -> None:
@@ -139,52 +185,72 @@ def tool_choice(value: object, named: frozenset[str]) -> None:
     if kind == "allowed_tools":
         # Chats put the list into a member of its own, responses do not: whoever reads either finds it checked.
         for inner in (choice, members(choice.get("allowed_tools", {}), _CHOICE, named)):
+            watch_but(inner, {"tools"}, named)
             for entry in a_list(inner.get("tools", [])):
-                _chosen(a_text(members(entry, _CHOICE, named).get("type")), named)
+                _chosen(members(entry, _CHOICE, named), named)
     else:
-        _chosen(kind, named)
+        _chosen(choice, named)
 
 
-def _chosen(kind: str, named: frozenset[str]) -> None:
+def _chosen(choice: Mapping[str, object], named: frozenset[str]) -> None:
+    kind = a_text(choice.get("type"))
     if kind not in TOOLS:
         service_tool(kind, named)
+    _own_tool(choice, named)
 
 
-def watch(value: object, named: frozenset[str]) -> None:
-    """Look through what belongs to a tool of the service for ids, addresses and models; raise AskedWrongly.
+def watch(value: object, named: frozenset[str], never: frozenset[str] = _NEVER_OF_TOOLS) -> None:
+    """Look through what no table closes for ids, addresses, models and tools; raise AskedWrongly.
 
-    The depth of `value` is bounded by the parser's.
+    `never`: what is refused whatever the policy names. The depth of `value` is bounded by the parser's.
     """
     if isinstance(value, list):
         for entry in value:
-            watch(entry, named)
+            watch(entry, named, never)
     elif isinstance(value, dict):
         for name, inner in value.items():
-            _watch_member(name, inner, named)
+            _watch_member(name, inner, named, never)
 
 
-def _watch_member(name: str, value: object, named: frozenset[str]) -> None:
+def watch_field(value: object, named: frozenset[str]) -> None:
+    """Look through a whole field, in which nothing is cited either; raise AskedWrongly."""
+    watch(value, named, _NEVER)
+
+
+def watch_but(value: Mapping[str, object], but: AbstractSet[str], named: frozenset[str]) -> None:
+    """Look through all members but those of the names in `but`; raise AskedWrongly."""
+    for name, inner in value.items():
+        if name not in but:
+            _watch_member(name, inner, named, _NEVER_OF_TOOLS)
+
+
+def _watch_member(name: str, value: object, named: frozenset[str], never: frozenset[str]) -> None:
     if name != folded(name) and folded(name) in _EXACT:
-        refuse("A field's name is written in another way than the one that is known.")
+        refuse("A name inside the request is written in another way than the one that is known.")
     if name in _SCHEMAS or value is None:
         return
     if name in MODEL_NAMES:
-        refuse("A tool names a model, which only the policy does.")
-    if name in {"image_url", "file_url"}:
+        refuse("Something inside the request names a model, which only the policy does.")
+    if name in never:
+        refuse("Something inside the request has a name that is not taken there.")
+    if name in _URLS:
         url(value, name, named)
-    elif name == "container":
-        # An object asks for a container of its own; an id is one that was made before, by whomever.
-        if not isinstance(value, dict):
-            needs("container_id", named)
-        watch(value, named)
-    elif name in _WATCHED:
+        return
+    if name in _STORED or (name == "prompt" and isinstance(value, dict)):
         needs(name, named)
-    elif (
-        name == "tools" and isinstance(value, list) and any("type" in a for a in value if isinstance(a, dict))
-    ):
+    elif name in _HOLDERS:
+        _holder(name, value, named)
+    elif name == "tools" and any("type" in an_object(entry) for entry in a_list(value)):
         tools(value, named)
-    else:
-        watch(value, named)
+        return
+    watch(value, named, never)
+
+
+def _holder(name: str, value: object, named: frozenset[str]) -> None:
+    """Check what asks for something of its own as an object; as an id, or with one, it is one that was made before."""
+    for entry in value if isinstance(value, list) else (value,):
+        if "id" in entry if isinstance(entry, dict) else name != "environment":
+            needs(_HOLDERS[name], named)
 
 
 def url(value: object, name: str, named: frozenset[str]) -> None:

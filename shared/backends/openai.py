@@ -7,32 +7,29 @@ the question for usage where tokens are limited.
 
 from __future__ import annotations
 
-import asyncio
 import json
-from collections.abc import Callable, Mapping
 from copy import replace
 from typing import Final
 
+import msgspec
+
 from shared import problem
-from shared.backends import answer, body, events, fields, tokens
+from shared.backends import answer, body, eventdata, events, fields, modelrequest, tokens
 from shared.backends import headers as outbound
 from shared.backends.forward import Forwarder, media_type
+from shared.backends.large import LargeBodies
 from shared.backends.payload import Form, Json, Payload
 from shared.backends.target import STORED, Target, query_of, target_of, url_of
 from shared.model import Asked, Inbound, Principal, Reason, Route, Rule, Stream
 from shared.ports import Call, Clock, Forwarded, Owners
 from shared.problem import AskedWrongly, NotFound, Slug, UpstreamFault, check_method
 
-SMALL: Final = 128 * 1024
-"""Bytes of a body that is read through on the spot."""
 EVENTS: Final = "text/event-stream"
 _FORMS: Final = frozenset({"audio/transcriptions"})
 _BINARY: Final = frozenset({"audio/speech"})
 """Operations whose answers are a file: handed on as they come, streamed or not."""
 _CHAT: Final = frozenset({"chat/completions", "completions"})
 """Operations that tell their usage in a stream only where they are asked to."""
-_NAMING: Final = ("azureml-model-deployment", "x-ms-model-mesh-model-name")
-"""Headers by which services take a model's name; never sent on."""
 
 
 class ModelAsked(Asked, frozen=True, kw_only=True):
@@ -51,6 +48,7 @@ class OpenAI:
         self._owners: Final = owners
         self._clock: Final = clock
         self._max_body: Final = max_body
+        self._large: Final = LargeBodies()
 
     def read(self, inbound: Inbound) -> ModelAsked:
         """Return what the address asks."""
@@ -68,10 +66,10 @@ class OpenAI:
             if model is None:
                 raise NotFound(Reason.INPUT_NOT_ALLOWED)
             return replace(asked, name=model)
-        content = await self._content(asked.operation, inbound)
-        return replace(asked, name=_one_name(asked, content, inbound), content=content)
+        content = await self._content(asked.operation, inbound, principal)
+        return replace(asked, name=modelrequest.one_name(asked.to, content, inbound), content=content)
 
-    async def _content(self, operation: str, inbound: Inbound) -> Payload:
+    async def _content(self, operation: str, inbound: Inbound, principal: Principal) -> Payload:
         body.check_length(inbound, self._max_body)
         media_type = "multipart/form-data" if operation in _FORMS else "application/json"
         declared = inbound.headers.joined("content-type") or ""
@@ -83,9 +81,10 @@ class OpenAI:
             raise AskedWrongly(
                 Slug.INVALID_REQUEST, detail="The Content-Type names a charset that is not UTF-8."
             )
-        data = await body.read(inbound, self._max_body)
         parse = Form.parse if operation in _FORMS else Json.parse
-        return await _beside(len(data), parse, data, content_type)
+        async with self._large.turn(inbound.body.length, principal):
+            data = await body.read(inbound, self._max_body)
+            return await self._large.work(len(data), parse, data, content_type)
 
     async def prepare(
         self,
@@ -101,44 +100,49 @@ class OpenAI:
         asked = _own(asked)
         deadline = self._clock.monotonic() + route.timeout
         content = asked.content
-        streams, hide_usage, reserved = False, False, 0
+        streams, hide_usage, reserved = False, False, tokens.Estimate(0, 0)
         query = query_of(asked.to, inbound.query)
         if content is not None:
             size = len(content.data)
             if size > route.max_body:
                 raise AskedWrongly(Slug.PAYLOAD_TOO_LARGE)
-            await _beside(size, fields.check, asked.operation, content.values, route.fields)
-            for id_ in fields.stored_ids(asked.operation, content.values):
-                if await self._owners.model_of(id_, principal) is None:
-                    raise NotFound(Reason.INPUT_NOT_ALLOWED)
-            reserved = await _beside(
+            await self._large.work(size, fields.check, asked.operation, content.values, route.fields)
+            await self._check_own(fields.stored_ids(asked.operation, content.values), route, principal)
+            reserved = await self._large.work(
                 size,
                 tokens.estimate,
                 asked.operation,
                 content.values,
-                default_max_tokens=route.default_max_tokens,
+                default_max_tokens=modelrequest.unbounded(route, rule),
             )
             asks_events = fields.streams(asked.operation, content.values)
             streams = asks_events or asked.operation in _BINARY
             limited = rule.limits is not None and rule.limits.tokens is not None
             hide_usage = (
-                limited and asks_events and asked.operation in _CHAT and not _asks_usage(content.values)
+                limited
+                and asks_events
+                and asked.operation in _CHAT
+                and not modelrequest.asks_usage(content.values)
             )
         elif inbound.body.length or inbound.body.chunked:
             raise AskedWrongly(Slug.INVALID_REQUEST, detail="This address takes no body.")
         else:
             streams = "stream=true" in query
+        if asked.to.id is not None:
+            # It was the caller's at some resource: is it at the one that the model has now?
+            await self._check_own((asked.to.id,), route, principal)
         return Call(
             route=route,
-            asked=asked,
+            asked=replace(asked, content=None),  # what is sent needs no parsed twin in memory meanwhile
             request_id=request_id,
             method="GET" if inbound.method == "HEAD" else inbound.method,
             url=url_of(asked.to, route, query),
-            headers=_headers(inbound, content, request_id),
-            body=None if content is None else _sent(content, route, hide_usage=hide_usage),
+            headers=modelrequest.headers(inbound, content, request_id),
+            body=None if content is None else modelrequest.sent(content, route, hide_usage=hide_usage),
             deadline=deadline,
             streams=streams and inbound.streams and inbound.method != "HEAD",
-            tokens=reserved,
+            prompt_tokens=reserved.prompt,
+            answer_tokens=reserved.answer,
             hide_usage=hide_usage,
             principal=principal,
         )
@@ -163,7 +167,10 @@ class OpenAI:
         if not isinstance(reply.body, bytes):
             if not is_events:
                 return forwarded
-            return replace(forwarded, reply=replace(reply, body=self._relay(call, reply.body)))
+            relay = self._relay(call, reply.body, framed=forwarded.framed)
+            return replace(forwarded, reply=replace(reply, body=relay))
+        if not forwarded.framed and not _is_whole(reply.body, is_events=is_events):
+            raise events.CUT_SHORT
         if is_events:
             hidden = call.hide_usage
             shown, usage, ids = events.read(reply.body, hide_usage=hidden, ids=_makes_ids(call))
@@ -172,16 +179,25 @@ class OpenAI:
         else:
             usage, ids = answer.read(call.asked.operation, reply.body)
         if ids:
-            await self._owners.remember(ids, call.principal, call.route.name)
+            await self._remember(call, ids)
         return replace(forwarded, usage=usage)
+
+    async def _check_own(self, ids: tuple[str, ...], route: Route, principal: Principal) -> None:
+        """Raise NotFound unless everything that `ids` name at the model's resource was made by the caller (threat T09)."""
+        if ids and not await self._owners.owns(ids, principal, resource=route.url):
+            raise NotFound(Reason.INPUT_NOT_ALLOWED)
+
+    async def _remember(self, call: Call, ids: tuple[str, ...]) -> None:
+        route = call.route
+        await self._owners.remember(ids, call.principal, model=route.name, resource=route.url)
 
     def release(self, call: Call) -> None:
         """Give back the place of a call that is never sent."""
         self._forwarder.release(call)
 
-    def _relay(self, call: Call, source: Stream) -> events.EventRelay:
+    def _relay(self, call: Call, source: Stream, *, framed: bool) -> events.EventRelay:
         async def remember(ids: tuple[str, ...]) -> None:
-            await self._owners.remember(ids, call.principal, call.route.name)
+            await self._remember(call, ids)
 
         def render(fault: UpstreamFault) -> bytes:
             return json.dumps(problem.document(fault, request_id=call.request_id, openai=True)).encode()
@@ -191,6 +207,7 @@ class OpenAI:
             render=render,
             hide_usage=call.hide_usage,
             meter=call.asked.operation not in STORED,
+            framed=framed,
             on_ids=remember if _makes_ids(call) else None,
         )
 
@@ -198,69 +215,27 @@ class OpenAI:
 def _no_sooner(forwarded: Forwarded) -> Forwarded:
     """Return a relayed error that keeps clients from coming back before a long wait is over (see problem.render)."""
     headers = forwarded.reply.headers
-    if int(dict(headers).get("retry-after", "0")) <= problem.LONG_WAIT:
+    if int(dict(headers).get("retry-after", "0")) < problem.LONG_WAIT:
         return forwarded
     return replace(forwarded, reply=replace(forwarded.reply, headers=(*headers, problem.NOT_AGAIN)))
+
+
+def _is_whole(data: bytes, *, is_events: bool) -> bool:
+    """Say whether an answer whose end HTTP did not tell ends as its kind does."""
+    if is_events:
+        return eventdata.ends_answer(data)
+    try:
+        msgspec.json.decode(data)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def _makes_ids(call: Call) -> bool:
     return call.asked.operation == "responses"
 
 
-async def _beside[**P, T](size: int, work: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Return what `work` returns; for a body of many bytes beside the loop, which others wait for (threat D08)."""
-    if size <= SMALL:
-        return work(*args, **kwargs)
-    return await asyncio.to_thread(work, *args, **kwargs)
-
-
 def _own(asked: Asked) -> ModelAsked:
     if not isinstance(asked, ModelAsked):
         raise TypeError("asked of another backend")
     return asked
-
-
-def _one_name(asked: ModelAsked, content: Payload, inbound: Inbound) -> str:
-    """Return the model that every place names; raise AskedWrongly when two differ, or none names it (threat T06)."""
-    in_body = content.values.get("model")
-    named = [inbound.headers.joined(header) for header in _NAMING]
-    if in_body is not None:
-        if not isinstance(in_body, str):
-            raise AskedWrongly(Slug.INVALID_REQUEST, detail="The model must be named by a text.")
-        named.append(in_body)
-    if asked.to.model is not None:
-        named.append(asked.to.model)
-    elif in_body is None:
-        raise AskedWrongly(Slug.INVALID_REQUEST, detail="The body names no model.")
-    names = {name for name in named if name is not None}
-    if len(names) != 1:
-        raise AskedWrongly(
-            Slug.INVALID_REQUEST, detail="The request names two models; name one, and alike everywhere."
-        )
-    return names.pop()
-
-
-def _headers(inbound: Inbound, content: Payload | None, request_id: str) -> Mapping[str, str]:
-    headers = {"accept": outbound.accept(inbound.headers), "x-request-id": request_id}
-    if content is not None:
-        headers["content-type"] = content.content_type
-    trace = outbound.traceparent(inbound.headers)
-    if trace is not None:
-        headers["traceparent"] = trace
-    return headers
-
-
-def _asks_usage(values: Mapping[str, object]) -> bool:
-    options = values.get("stream_options")
-    return isinstance(options, dict) and options.get("include_usage") is True
-
-
-def _sent(content: Payload, route: Route, *, hide_usage: bool) -> bytes:
-    """Return the bytes that were checked, but for what the policy demands."""
-    changes: dict[str, object] = {}
-    if content.values.get("model") not in (None, route.deployment):
-        changes["model"] = route.deployment
-    if hide_usage:
-        options = content.values.get("stream_options")
-        changes["stream_options"] = {**(options if isinstance(options, dict) else {}), "include_usage": True}
-    return content.rewritten(changes) if changes else content.data

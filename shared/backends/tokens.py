@@ -1,14 +1,13 @@
-"""Tokens of a request, reserved before it is sent, and of its answer, on which the reservation is settled."""
+"""Tokens of a request, reserved before it is sent."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Final
+from typing import Final, NamedTuple
 
 from shared.backends.multipart import Upload
 from shared.backends.shapes import refuse
 from shared.fieldnames import words
-from shared.model import Usage
 
 PER_MESSAGE: Final = 4
 """Tokens around each message or item, besides its text."""
@@ -16,20 +15,29 @@ PER_FILE: Final = 1000
 """Tokens for an image, a recording or a file: what it costs does not follow from how long it is."""
 BYTES_PER_TOKEN: Final = 4
 MOST: Final = 10**9
-"""Tokens; more is nonsense, in what is asked as in what is told."""
+"""Tokens; more is nonsense."""
 _MOST_ASKED: Final = 10_000_000
 _MOST_ANSWERS: Final = 128
 
-_BOUNDS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens")
-_PROMPT: Final = words(
-    "messages input prompt suffix instructions prediction text tools functions response_format"
-)
+_BOUNDS: Final = ("max_completion_tokens", "max_tokens", "max_output_tokens", "n_predict")
+_TEXTS: Final = words("chat_template_kwargs functions instructions response_format suffix text tools")
+_TURNS: Final = words("input messages prediction prompt")
+_PARTS: Final = words("content output variables")
 _FILES: Final = words("image_url audio_url video_url input_audio file input_image input_file")
 _WITHOUT_ANSWER: Final = frozenset({"embeddings"})
 
 
-def estimate(operation: str, values: Mapping[str, object], *, default_max_tokens: int) -> int:
-    """Return the tokens to reserve for a checked request, in [0, MOST]: its prompt, about, and the most of its answer.
+class Estimate(NamedTuple):
+    """Tokens to reserve for a request, each in [0, MOST]."""
+
+    prompt: int
+    """About how many its prompt has."""
+    answer: int
+    """The most that its answer may have."""
+
+
+def estimate(operation: str, values: Mapping[str, object], *, default_max_tokens: int) -> Estimate:
+    """Return the tokens to reserve for a checked request.
 
     `default_max_tokens` stands in where the request bounds nothing. Raise AskedWrongly for a bound that is none.
     """
@@ -39,26 +47,16 @@ def estimate(operation: str, values: Mapping[str, object], *, default_max_tokens
     answers = max(_bound(values, name, least=1, most=_MOST_ANSWERS) or 1 for name in ("n", "best_of"))
     answer = 0
     if operation not in _WITHOUT_ANSWER:
-        answer = max(given, default=default_max_tokens) * answers * _prompts(values.get("prompt"))
+        # Who bounds the answer to nothing may get a token of it all the same: servers read a zero in several ways.
+        most = max(1, *given or (default_max_tokens,))
+        answer = most * answers * _prompts(values.get("prompt"))
     asked = _Count()
-    for name in _PROMPT & values.keys():
+    for name in _TEXTS & values.keys():
         asked.add(values[name])
+    for name in _TURNS & values.keys():
+        asked.add_turns(values[name])
     files = PER_FILE * sum(isinstance(value, Upload) for value in values.values())
-    return max(0, min(MOST, answer + asked.tokens() + files))
-
-
-def usage(document: object) -> Usage | None:
-    """Return what an answer says of its tokens; None when it says nothing, or nothing that can be."""
-    told = document.get("usage") if isinstance(document, dict) else None
-    if not isinstance(told, dict):
-        return None
-    prompt = _told(told, "prompt_tokens", "input_tokens")
-    # Embeddings have no completion, and some services leave the sum out.
-    completion = _told(told, "completion_tokens", "output_tokens", absent=0)
-    if prompt is None or completion is None:
-        return None
-    total = _told(told, "total_tokens", absent=prompt + completion)
-    return None if total is None else Usage(prompt=prompt, completion=completion, total=total)
+    return Estimate(min(MOST, asked.tokens() + files), min(MOST, answer))
 
 
 class _Count:
@@ -86,16 +84,36 @@ class _Count:
         elif isinstance(value, int):
             self._tokens += 1
 
-    def _add_object(self, value: dict[str, object]) -> None:
-        kind = value.get("type")
-        if isinstance(kind, str) and kind in _FILES:
-            self._tokens += PER_FILE
-            return
+    def add_turns(self, value: object) -> None:
+        """Add messages, items or a prompt, in which files stand as parts of content and nowhere else."""
+        if isinstance(value, list) and set(map(type, value)) != {int}:
+            for entry in value:
+                self.add_turns(entry)
+        elif isinstance(value, dict):
+            self._add_object(value, parts=_PARTS)
+        else:
+            self.add(value)
+
+    def _add_object(self, value: dict[str, object], *, parts: frozenset[str] = frozenset()) -> None:
         if "role" in value or "type" in value:
             self._tokens += PER_MESSAGE
         for name, inner in value.items():
             self.add(name)
-            self.add(inner)
+            if name in parts:
+                # Variables of a stored prompt are parts, each under a name.
+                self._add_parts(
+                    [*inner.values()] if isinstance(inner, dict) and name == "variables" else inner
+                )
+            else:
+                self.add(inner)
+
+    def _add_parts(self, value: object) -> None:
+        for part in value if isinstance(value, list) else (value,):
+            kind = part.get("type") if isinstance(part, dict) else None
+            if isinstance(kind, str) and kind in _FILES:
+                self._tokens += PER_FILE
+            else:
+                self.add(part)
 
 
 def _bound(values: Mapping[str, object], name: str, *, least: int, most: int) -> int | None:
@@ -112,13 +130,3 @@ def _prompts(prompt: object) -> int:
     if isinstance(prompt, list) and prompt and not isinstance(prompt[0], int):
         return len(prompt)
     return 1
-
-
-def _told(told: Mapping[str, object], *names: str, absent: int | None = None) -> int | None:
-    for name in names:
-        if name in told:
-            value = told[name]
-            if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value <= MOST:
-                return None
-            return value
-    return absent

@@ -55,10 +55,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="audit files, rotated ones too, in any order; - is standard input (zcat old.gz | groupgate usage -)",
     )  # fmt: skip
     parser.add_argument(
-        "--by", type=_by, default=("group", "model", "day"), metavar="NAMES",
-        help="sum by these of group,model,caller,day, in this order; default group,model,day",
+        "--by", type=_by, default=tuple(PARTS), metavar="NAMES",
+        help="sum by these, in this order; default group,model,caller,day",
     )  # fmt: skip
-    parser.add_argument("--format", choices=tuple(_PRINTERS), default="table", help="default table")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--csv", dest="form", action="store_const", const="csv", help="print CSV, not a table")
+    form.add_argument(
+        "--json", dest="form", action="store_const", const="json", help="print JSON, not a table"
+    )
+    parser.set_defaults(form="table")
     parser.add_argument(
         "--since", type=_day, metavar="DATE", help="first day that counts (UTC, such as 2026-11-01)"
     )
@@ -94,7 +99,7 @@ def run(arguments: argparse.Namespace) -> int:
         names=names,
         rows=sorted(tally.rows.items(), key=lambda row: [_label(value, names) for value in row[0]]),
     )
-    _PRINTERS[arguments.format](summary, sys.stdout)
+    _PRINTERS[arguments.form](summary, sys.stdout)
     return UNREADABLE if reader.faulty else 0
 
 

@@ -6,8 +6,9 @@ import asyncio
 import base64
 import hashlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
+from functools import partial
 from ssl import TLSVersion
 from typing import Any, Final
 from urllib.parse import unquote, urlsplit
@@ -37,7 +38,7 @@ AT_ONCE: Final = 16
 PORT: Final = 6379
 
 _QUIET: Final = 60.0
-"""Seconds between two lines about commands that Redis refuses while it works."""
+"""Seconds between two lines about what fails while Redis works."""
 _log: Final = logging.getLogger("groupgate")
 
 Credentials = tuple[str, str]
@@ -46,6 +47,16 @@ Credentials = tuple[str, str]
 
 class RedisFault(Exception):
     """Redis did not answer, or refused; what it was asked may have been done. The text is the name of an error."""
+
+
+class _Lost(RedisFault):
+    """A connection died under what may run once only, which may have been done."""
+
+
+Words = Sequence[str | bytes | int]
+"""A command, or what a script is told."""
+_Ask = Callable[[Connection], Awaitable[Any]]
+"""Asks over a connection and returns the answer."""
 
 
 class Script:
@@ -130,13 +141,23 @@ class RedisStore:
             deadline=deadline,
         )
 
-    async def run(self, script: Script, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> Any:
-        """Return what `script` returns: one round trip, one more where Redis does not know it yet; raise RedisFault."""
-        return await self._ask((len(keys), *keys, *arguments), script)
+    async def run(self, script: Script, keys: Sequence[str], arguments: Words, *, once: bool = False) -> Any:
+        """Return what `script` returns: one round trip, one more where Redis does not know it yet; raise RedisFault.
+
+        A script that is not `once` may run twice, where the answer to the first was lost.
+        """
+        words = (len(keys), *keys, *arguments)
+        return await self._ask(partial(_run_once if once else _run, script, words))
 
     async def command(self, *words: str | bytes | int) -> Any:
-        """Return the answer to one command; raise RedisFault."""
-        return await self._ask(words, None)
+        """Return the answer to one command, which may be given twice; raise RedisFault."""
+        (reply,) = await self.commands(words)
+        return reply
+
+    async def commands(self, *many: Words) -> list[Any]:
+        """Return the answers to commands in one round trip, any of which may be given twice; raise RedisFault."""
+        replies: list[Any] = await self._ask(partial(_send, many)) if many else []
+        return replies
 
     async def close(self) -> None:
         """Close every idle connection; the next command opens anew."""
@@ -144,7 +165,7 @@ class RedisStore:
         if pool is not None:
             await pool.empty()
 
-    async def _ask(self, words: Sequence[str | bytes | int], script: Script | None) -> Any:
+    async def _ask(self, ask: _Ask) -> Any:
         now = self._clock.monotonic()
         if now < self._rest_until:
             raise RedisFault("resting")
@@ -160,7 +181,11 @@ class RedisStore:
             # Not within the deadline: a token that takes its time has one of its own (shared/outbound/tokens.py).
             who = await self._credentials()
             async with asyncio.timeout(self._deadline):
-                reply = await self._twice(pool, words, script, who)
+                reply = await self._twice(pool, ask, who)
+        except _Lost as fault:
+            # One connection died. Whether that is an outage, the next one to ask will see.
+            self._mention("An answer of Redis was lost: %s", fault.__cause__)
+            raise
         except RedisFault:
             raise
         except Exception as fault:
@@ -172,12 +197,10 @@ class RedisStore:
         self._answered()
         return reply
 
-    async def _twice(
-        self, pool: _Pool, words: Sequence[str | bytes | int], script: Script | None, who: Credentials
-    ) -> Any:
+    async def _twice(self, pool: _Pool, ask: _Ask, who: Credentials) -> Any:
         """Ask; where the connection had died or leads to a replica, or the token was not taken, ask once more anew."""
         try:
-            return await self._exchange(pool, words, script, who)
+            return await self._exchange(pool, ask, who)
         except AuthenticationError:
             if self._tokens is None:
                 raise
@@ -185,14 +208,12 @@ class RedisStore:
             who = await self._credentials()
         except (ConnectionError, ReadOnlyError):
             await pool.empty()
-        return await self._exchange(pool, words, script, who)
+        return await self._exchange(pool, ask, who)
 
-    async def _exchange(
-        self, pool: _Pool, words: Sequence[str | bytes | int], script: Script | None, who: Credentials
-    ) -> Any:
+    async def _exchange(self, pool: _Pool, ask: _Ask, who: Credentials) -> Any:
         connection = await self._connection(pool, who)
         try:
-            reply = await _answer(connection, words, script)
+            reply = await ask(connection)
         except BaseException:
             # Nobody may read what comes late, nor use a connection that is half signed in.
             await connection.disconnect(nowait=True)
@@ -256,26 +277,43 @@ class RedisStore:
         if isinstance(fault, ResponseError) and not isinstance(fault, ReadOnlyError):
             # One command was refused, which says nothing of the next: one caller's bad key is not an outage for all.
             self._answered()
-            if now >= self._quiet_until:
-                self._quiet_until = now + _QUIET
-                _log.warning("Redis refused a command: %s", type(fault).__name__)
+            self._mention("Redis refused a command: %s", fault)
             return
         self._rest_until = now + PAUSE
         if not self._down:
             self._down = True
             _log.warning("Redis cannot be asked: %s", type(fault).__name__)
 
+    def _mention(self, text: str, fault: BaseException | None) -> None:
+        now = self._clock.monotonic()
+        if now >= self._quiet_until:
+            self._quiet_until = now + _QUIET
+            _log.warning(text, type(fault).__name__)
 
-async def _answer(connection: Connection, words: Sequence[str | bytes | int], script: Script | None) -> Any:
-    if script is None:
-        await connection.send_command(*words)
-        return await connection.read_response()
+
+async def _send(many: Sequence[Words], connection: Connection) -> list[Any]:
+    await connection.send_packed_command(connection.pack_commands(many))
+    return [await connection.read_response() for _ in many]
+
+
+async def _run(script: Script, words: Words, connection: Connection) -> Any:
     try:
         await connection.send_command("EVALSHA", script.sha, *words)
         return await connection.read_response()
     except NoScriptError:
         await connection.send_command("EVAL", script.text, *words)
         return await connection.read_response()
+
+
+async def _run_once(script: Script, words: Words, connection: Connection) -> Any:
+    # Apart from the rest, since until then nothing is sent that could be lost.
+    await connection.connect_check_health(check_health=False)
+    try:
+        return await _run(script, words, connection)
+    except AuthenticationError:
+        raise
+    except ConnectionError as fault:
+        raise _Lost(type(fault).__name__) from fault
 
 
 def _object_id(token: str) -> str:

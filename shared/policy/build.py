@@ -67,7 +67,7 @@ def _model(name: str, table: ModelTable, defaults: DefaultsTable, groups: dict[s
         target="model",
         name=name,
         kind=_set(table.kind),
-        url=_set(table.url),
+        url=_set(table.url).removesuffix("/"),
         scope=_or(table.scope, "https://ai.azure.com/.default"),
         operations=operations.granted(tuple(_or(table.operations, operations.DEFAULT))),
         rules=rules,
@@ -79,9 +79,10 @@ def _model(name: str, table: ModelTable, defaults: DefaultsTable, groups: dict[s
         relay_errors=_or(table.relay_errors, True),
         help=_or(table.help, None),
         groups=frozenset().union(*(rule.groups for rule in rules)),
+        limited=any(rule.limits is not None for rule in rules),
         deployment=_or(table.deployment, name),
         fields=frozenset(_or(table.fields, [])),
-        default_max_tokens=_or(table.default_max_tokens, 1024),
+        default_max_tokens=_or(table.default_max_tokens, None),
     )
 
 

@@ -231,7 +231,7 @@ class ModelTable(_AnyRouteTable, rename="kebab", forbid_unknown_fields=True, kw_
             str,
             Meta(
                 description="The resource's address, https, with no path.",
-                extra_json_schema={"pattern": "^https?://[^ /?#@%]+$"},
+                extra_json_schema={"pattern": "^https?://[^ /?#@%]+/?$"},
             ),
         ]
         | UnsetType
@@ -271,8 +271,8 @@ class ModelTable(_AnyRouteTable, rename="kebab", forbid_unknown_fields=True, kw_
             Meta(
                 ge=1,
                 le=1_000_000,
-                description="Tokens to reserve for an answer that the request does not bound.",
-                extra_json_schema={"default": 1024},
+                description="Tokens to reserve for an answer that the request does not bound; by default 1024, but no "
+                "more than a tenth of the rule's limit.",
             ),
         ]
         | UnsetType

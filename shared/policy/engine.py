@@ -139,7 +139,7 @@ def open_questions(
     if weighed.denied is not None:
         return _NONE
     if weighed.allowed is not None:
-        return weighed.open_deny
+        return weighed.open_deny | weighed.open_before
     if weighed.open_allow or weighed.failure in _TOLD:
         return weighed.open_deny | weighed.open_allow
     # No rule is for this kind of caller or its client: no answer could matter, to the decision or to what is told.
@@ -153,6 +153,8 @@ class _Weighed(msgspec.Struct, frozen=True, kw_only=True):
     allowed: tuple[Rule, Outcome] | None
     open_deny: frozenset[str]
     open_allow: frozenset[str]
+    open_before: frozenset[str]
+    """Of allow rules that stand before the one that matched and give something else away: which is it that is on record?"""
     clearance: Fact | None
     """The weakest fact that kept a deny rule from matching."""
     failure: Reason
@@ -164,7 +166,7 @@ class _Weighed(msgspec.Struct, frozen=True, kw_only=True):
 def _weigh(route: Route, asked: Asked, principal: Principal, membership: Membership) -> _Weighed:
     allowed: tuple[Rule, Outcome] | None = None
     denied: tuple[Rule, Outcome] | None = None
-    open_deny, open_allow = _NONE, _NONE
+    open_deny, open_allow, open_before = _NONE, _NONE, _NONE
     clearance: Fact | None = None
     refusal: Fact | None = None
     failure = Reason.CALLER_KIND
@@ -182,6 +184,8 @@ def _weigh(route: Route, asked: Asked, principal: Principal, membership: Members
             allowed = (rule, outcome) if allowed is None else allowed
         elif verdict is Verdict.OPEN:
             open_allow |= outcome.open
+            if allowed is None and route.limited:
+                open_before |= outcome.open
         else:
             refusal = _weakest(refusal, outcome.proof)
             reason = outcome.reason
@@ -192,6 +196,7 @@ def _weigh(route: Route, asked: Asked, principal: Principal, membership: Members
         allowed=allowed,
         open_deny=open_deny,
         open_allow=open_allow,
+        open_before=open_before,
         clearance=clearance,
         failure=failure,
         refusal=refusal,

@@ -116,7 +116,11 @@ def _shape_fault(url: str, parts: SplitResult, host: str, port: int | None, serv
 
 def _path_fault(path: str, service: Service) -> str | None:
     if not service.path:
-        return None if not path else f"must be {service.called} alone, with no path: the gate adds its own"
+        return (
+            None
+            if path in {"", "/"}
+            else f"must be {service.called} alone, with no path: the gate adds its own"
+        )
     if _PATH.fullmatch(path):
         return None
     return "needs the path of the scoring URI, usually /score: plain segments, no dots in front, no slash at the end"

@@ -157,8 +157,10 @@ class _Judge:
             yield Fault(place=here, message="needs at least one of requests and tokens")
         scope = beside["scope"] if inside["scope"] is UNSET else inside["scope"]
         fail = beside["fail"] if inside["fail"] is UNSET else inside["fail"]
-        if scope == "instance" and fail is not UNSET:
-            yield Fault(place=here, message='has fail, which is for limits in Redis, and scope = "instance"')
+        if scope == "instance" and fail == "local":
+            yield Fault(
+                place=here, message='has fail = "local", which is for limits in Redis, and scope = "instance"'
+            )
         if scope != "instance" and not self.shared_counters and self.sound(f"{here}.scope"):
             yield Fault(
                 place=here,

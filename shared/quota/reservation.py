@@ -42,7 +42,11 @@ class Level(msgspec.Struct, frozen=True, gc=False):
 
 
 Charge = Callable[[Sequence[int]], Awaitable[None]]
-"""Adds one number to each window of a reservation, where it is still the same window. Never raises."""
+"""Adds one number to each window of a reservation. Never raises.
+
+Where that window has ended, what is given back is lost with it, and what is owed goes to the one that is open now, or begins
+one: else an answer that takes longer than a window would be free.
+"""
 
 
 def wants_of(limits: Limits, tokens: int) -> tuple[Want, ...]:
@@ -74,17 +78,12 @@ class Held:
         """Return the `x-ratelimit-*` headers, as things stood when it was reserved."""
         return headers(self._levels)
 
-    async def settle(self, tokens: int | None) -> None:
-        """Charge `tokens` instead of what was reserved; see ports.Reservation."""
+    async def settle(self, tokens: int | None, *, at_least: int = 0) -> None:
+        """Charge `tokens` instead of what was reserved, or at least `at_least` for None; see ports.Reservation."""
         if self._settled:
             return
         self._settled = True
-        if tokens is None:
-            return
-        true = max(0, tokens)
-        await self._charge(
-            [true - level.want.number if level.want.counter == "tokens" else 0 for level in self._levels]
-        )
+        await self._charge([_owed(level.want, tokens, at_least) for level in self._levels])
 
     async def cancel(self) -> None:
         """Give everything back; see ports.Reservation."""
@@ -92,6 +91,13 @@ class Held:
             return
         self._settled = True
         await self._charge([-level.want.number for level in self._levels])
+
+
+def _owed(want: Want, tokens: int | None, at_least: int) -> int:
+    """Return what a call that was made still owes of what it took; less than 0 is given back."""
+    if want.counter != "tokens":
+        return 0
+    return max(0, at_least - want.number) if tokens is None else max(0, tokens) - want.number
 
 
 def refusal(levels: Sequence[Level]) -> RateLimited:

@@ -9,22 +9,33 @@ from typing import Any, Final
 from shared.outbound.redis import RedisFault, RedisStore, Script
 from shared.quota.reservation import Held, Level, Uncounted, Want, refusal
 
-# A window is a hash: what is spent of it, and which window it is; it ends when the key does. What this script cannot have
+# A window is a hash: what is spent of it, and which window it is; it ends when the key does. What these scripts cannot have
 # written is an error and not an empty window. Everything is looked at before anything is written.
-_TAKE: Final = Script("""
+_LOOK: Final = """
+local function look(key)
+  local kept = redis.call('HMGET', key, 'spent', 'window')
+  if not kept[1] and not kept[2] then
+    return 0, false
+  end
+  local written = string.match(kept[1] or '', '^%d+$')
+  if not kept[2] or not written or #written > 15 then
+    return nil
+  end
+  return tonumber(written), kept[2]
+end
+"""
+
+# Asked again where the answer was lost, and then perhaps counted twice: less of one window, and never more.
+_TAKE: Final = Script(
+    _LOOK
+    + """
 local spent, left, window, fits = {}, {}, {}, true
 for i, key in ipairs(KEYS) do
   local amount, period, number = tonumber(ARGV[3 * i - 1]), tonumber(ARGV[3 * i]), tonumber(ARGV[3 * i + 1])
-  local kept = redis.call('HMGET', key, 'spent', 'window')
-  if kept[1] or kept[2] then
-    left[i] = redis.call('PTTL', key)
-    local written = string.match(kept[1] or '', '^%d+$')
-    if not kept[2] or not written or #written > 15 or left[i] < 0 then
-      return redis.error_reply('ERR not a window')
-    end
-    spent[i], window[i] = tonumber(kept[1]), kept[2]
-  else
-    spent[i], left[i], window[i] = 0, period, false
+  spent[i], window[i] = look(key)
+  left[i] = window[i] and redis.call('PTTL', key) or period
+  if not spent[i] or left[i] < 0 then
+    return redis.error_reply('ERR not a window')
   end
   fits = fits and spent[i] + number <= amount
 end
@@ -41,16 +52,34 @@ for i, key in ipairs(KEYS) do
   reply[3 * i - 1], reply[3 * i], reply[3 * i + 1] = spent[i], left[i], window[i] or ''
 end
 return reply
-""")
+"""
+)
 
-_CHARGE: Final = Script("""
+# What is given back goes to the window that it came from, and nowhere else; what is owed goes to the one that is open.
+# Written as digits, since a large number would become "1e+15", and so many that they can be read again.
+_CHARGE: Final = Script(
+    _LOOK
+    + """
+local spent, window = {}, {}
 for i, key in ipairs(KEYS) do
-  if redis.call('HGET', key, 'window') == ARGV[2 * i - 1] then
-    redis.call('HINCRBY', key, 'spent', ARGV[2 * i])
+  spent[i], window[i] = look(key)
+  if not spent[i] then
+    return redis.error_reply('ERR not a window')
+  end
+end
+for i, key in ipairs(KEYS) do
+  local taken_from, delta, period = ARGV[3 * i - 1], tonumber(ARGV[3 * i]), ARGV[3 * i + 1]
+  if delta > 0 or window[i] == taken_from then
+    local true_one = math.min(math.max(spent[i] + delta, 0), 999999999999999)
+    redis.call('HSET', key, 'spent', string.format('%.0f', true_one), 'window', window[i] or ARGV[1])
+    if not window[i] then
+      redis.call('PEXPIRE', key, period)
+    end
   end
 end
 return 0
-""")
+"""
+)
 
 
 class SharedWindows:
@@ -62,7 +91,7 @@ class SharedWindows:
     async def take(self, key: bytes, wants: Sequence[Want]) -> Held:
         """Take all of `wants`, or nothing; raise problem.RateLimited, or Uncounted."""
         keys = [_name(key, want) for want in wants]
-        arguments: list[str | int] = [secrets.token_hex(8)]
+        arguments: list[str | int] = [_a_window()]
         for want in wants:
             arguments += (want.amount, want.period * 1_000, want.number)
         try:
@@ -76,18 +105,24 @@ class SharedWindows:
         async def charge(deltas: Sequence[int]) -> None:
             changed = [i for i, delta in enumerate(deltas) if delta]
             if changed:
-                await self._charge(
-                    [keys[i] for i in changed], [one for i in changed for one in (windows[i], deltas[i])]
-                )
+                arguments: list[str | bytes | int] = [_a_window()]
+                for i in changed:
+                    arguments += (windows[i], deltas[i], wants[i].period * 1_000)
+                await self._charge([keys[i] for i in changed], arguments)
 
         return Held(levels, counted="shared", charge=charge)
 
-    async def _charge(self, keys: Sequence[str], arguments: Sequence[bytes | int]) -> None:
+    async def _charge(self, keys: Sequence[str], arguments: Sequence[str | bytes | int]) -> None:
         try:
-            await self._store.run(_CHARGE, keys, arguments)
+            # Once: what is given back twice would be tokens for nothing.
+            await self._store.run(_CHARGE, keys, arguments, once=True)
         except RedisFault:
-            # The reservation stands: it is at most what the call was allowed to cost. The store has logged why.
+            # The reservation stands, or is settled: nobody knows. The store has logged why.
             return
+
+
+def _a_window() -> str:
+    return secrets.token_hex(8)
 
 
 def _name(key: bytes, want: Want) -> str:

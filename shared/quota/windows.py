@@ -94,9 +94,14 @@ class Windows:
             levels.append(Level(level.want, window.spent, level.left))
 
         async def charge(deltas: Sequence[int]) -> None:
-            # What a window that has ended is charged concerns nobody: the next one is another object.
-            for window, delta in zip(taken, deltas, strict=True):
-                window.spent += delta
+            now = self._clock.monotonic()
+            for window, table, delta in zip(taken, tables, deltas, strict=True):
+                # What a window that has ended is given back concerns nobody: the next one is another object. What it is owed
+                # begins that one beyond the bound too: no more than the calls in flight do so.
+                if delta > 0 and window.ends <= now:
+                    (table.live(key, now) or table.begin(key, now)).spent += delta
+                else:
+                    window.spent += delta
 
         return Held(levels, counted=counted, charge=charge)
 

@@ -105,7 +105,7 @@ async def test_usage_sums_up_what_was_called(world: World) -> None:
         await gate.chat(world.person(), "gpt")
         await gate.outcome(await gate.score(alice))
 
-        out, err = await summed(world, gate, "--by", "model,caller", "--format", "json")
+        out, err = await summed(world, gate, "--by", "model,caller", "--json")
         rows = {(row["model"], row["caller"]): row for row in json.loads(out)["rows"]}
 
         def row(name: str, who: dict[str, str]) -> dict[str, Any]:
@@ -120,7 +120,7 @@ async def test_usage_sums_up_what_was_called(world: World) -> None:
         assert (total["refused"], total["limited"]) == (1, 1)
         assert "endpoints are not counted" in err
 
-        out, _ = await summed(world, gate, "--by", "group,model", "--format", "csv")
+        out, _ = await summed(world, gate, "--by", "group,model", "--csv")
         table = list(csv.DictReader(io.StringIO(out)))
         mine = [one for one in table if one["group"] == FRAUD_ANALYSTS]
         assert {one["model"]: one["total_tokens"] for one in mine} == {"gpt": "420", "three": "150"}

@@ -254,7 +254,7 @@ SETTLED = [
     pytest.param(_answered(429), 0, id="a relayed 429 costs nothing"),
     pytest.param(_answered(424), 0, id="a relayed model error costs nothing"),
     pytest.param(_answered(400, TOLD), 7, id="a refusal that tells tokens costs them"),
-    pytest.param(_faulty(FAILED), 0, id="a model's 500 costs nothing"),
+    pytest.param(_faulty(FAILED), None, id="a model's 500 costs what was reserved"),
     pytest.param(_faulty(UpstreamFault(Slug.UPSTREAM_AUTH_FAILED, outcome="upstream-401", upstream_status=401)), 0, id="a refusal of the gate costs nothing"),
     pytest.param(_faulty(UpstreamFault(Slug.UPSTREAM_REDIRECT, outcome="upstream-302", upstream_status=302)), 0, id="a redirect costs nothing"),
     pytest.param(_faulty(UpstreamFault(Slug.NOT_FOUND, outcome="upstream-404", upstream_status=404)), 0, id="what is no longer there costs nothing"),
@@ -283,6 +283,28 @@ async def test_a_call_that_cannot_have_reached_the_model_costs_nothing_at_all() 
     house = _faulty(fault)
     await house.ask("openai")
     assert house.quota.reservation.end == ("cancel", None)
+
+
+async def test_r01_what_has_begun_to_be_settled_ends_though_the_caller_goes() -> None:
+    """R01: a caller who leaves while Redis is told the cost takes neither the charge nor the outcome along."""
+    house = _answered(200, TOLD)
+    slow = asyncio.Event()
+    settling = house.quota.reservation.settle
+
+    async def waits(tokens: int | None, *, at_least: int = 0) -> None:
+        await slow.wait()
+        await settling(tokens, at_least=at_least)
+
+    house.quota.reservation.settle = waits  # type: ignore[method-assign]
+    asking = asyncio.ensure_future(house.ask("openai"))
+    await settle()
+    asking.cancel()
+    await settle()
+    assert asking.cancelled()
+    slow.set()
+    await settle()
+    assert house.quota.reservation.end == ("settle", 7)
+    assert [record["outcome"] for record in house.recorder.outcomes] == ["ok"]
 
 
 async def test_f46_a_caller_who_leaves_while_the_model_thinks_costs_what_was_reserved() -> None:
@@ -467,8 +489,8 @@ ERRORS = [
     pytest.param({"resolve": AskedWrongly(Slug.INVALID_REQUEST, detail="Why.")}, 400, "invalid-request", True, id="a wrong body"),
     pytest.param({"standing": Standing.OUT}, 403, "forbidden", True, id="a refusal"),
     pytest.param({"ask": Undecidable(Reason.GRAPH_UNAVAILABLE, retry_after=61)}, 503, "membership-unavailable", False, id="Graph away for long"),
-    pytest.param({"quota": RateLimited(retry_after=60)}, 429, "rate-limited", True, id="a short wait"),
-    pytest.param({"quota": RateLimited(retry_after=60.5)}, 429, "rate-limited", False, id="a long wait"),
+    pytest.param({"quota": RateLimited(retry_after=59)}, 429, "rate-limited", True, id="a short wait"),
+    pytest.param({"quota": RateLimited(retry_after=60)}, 429, "rate-limited", False, id="a long wait"),
     pytest.param({"take": Undecidable(Reason.OVERLOADED)}, 503, "overloaded", True, id="an overload"),
     pytest.param({"record": Undecidable(Reason.AUDIT_UNAVAILABLE)}, 503, "audit-unavailable", True, id="no record"),
     pytest.param({"send": TIMEOUT}, 504, "upstream-timeout", True, id="a timeout"),

@@ -10,7 +10,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from shared.strictjson import MAX_MEMBERS, StrictJsonError, loads, loads_object, parse_object
+from shared.strictjson import (
+    MAX_CONTAINERS,
+    MAX_MEMBERS,
+    MAX_NAMES,
+    StrictJsonError,
+    loads,
+    loads_object,
+    parse_object,
+)
 from tests.unit.vectors.corpora import files, needs_vectors
 
 REFUSED = {
@@ -297,3 +305,24 @@ def test_an_object_has_no_more_members_than_can_be_walked() -> None:
 
 def _wide(count: int) -> bytes:
     return json.dumps({f"a{number}": 0 for number in range(count)}).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        b"[" + b"{}," * MAX_CONTAINERS + b"{}]",
+        b"[" + b"[]," * MAX_CONTAINERS + b"[]]",
+        b"{" + b",".join(b'"%d":1' % number for number in range(MAX_NAMES + 1)) + b"}",
+    ],
+    ids=["objects", "arrays", "names"],
+)
+def test_d08_b8_more_values_than_their_bytes_are_worth_are_refused(data: bytes) -> None:
+    """D08, promise B8: a body of millions of empty objects would take twenty times its own memory."""
+    with pytest.raises(StrictJsonError, match="too many values"):
+        loads(data)
+
+
+def test_brackets_in_a_text_are_no_values() -> None:
+    """Source code in a prompt may have as many as it likes."""
+    text = "{[:" * (MAX_CONTAINERS + MAX_NAMES)
+    assert loads(json.dumps([text]).encode()) == [text]

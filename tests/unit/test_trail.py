@@ -135,9 +135,14 @@ async def test_bytes_and_the_first_of_them_are_counted() -> None:
     [
         ({"usage": TOLD, "upstream_status": 200}, ("settle", 7)),
         ({"usage": TOLD, "upstream_status": 500}, ("settle", 7)),
-        ({"upstream_status": 400}, ("settle", 0)),
         ({"upstream_status": 302}, ("settle", 0)),
-        ({"upstream_status": 504}, ("settle", 0)),
+        *(
+            ({"upstream_status": status}, ("settle", 0))
+            for status in (401, 403, 404, 409, 413, 415, 422, 429, 503)
+        ),
+        ({"upstream_status": 400, "prompt_tokens": 5}, ("settle", 5)),
+        ({"upstream_status": 424, "prompt_tokens": 5}, ("settle", 5)),
+        *(({"upstream_status": status}, ("settle", None)) for status in (408, 500, 502, 504)),
         ({"sent": False}, ("cancel", None)),
         ({"upstream_status": 200}, ("settle", None)),
         ({}, ("settle", None)),
@@ -148,6 +153,17 @@ async def test_what_a_call_is_charged(known: dict[str, Any], end: tuple[str, int
     reservation = FakeReservation([])
     await settle_trail(a_trail(reservation=reservation, **known))
     assert reservation.end == end
+
+
+async def test_what_was_cut_is_charged_at_least_what_went_on() -> None:
+    """Who hangs up before the model tells its usage pays for what was read, though it is more than was reserved."""
+    reservation = FakeReservation([])
+    house = Relayed(b"a", b"b")
+    house.source.relayed = 5000
+    house.trail.reservation, house.trail.prompt_tokens = reservation, 40
+    await house.read(1)
+    await settle_trail(house.trail)
+    assert (reservation.end, reservation.at_least) == (("settle", None), 5040)
 
 
 async def test_nothing_is_charged_where_nothing_was_reserved() -> None:

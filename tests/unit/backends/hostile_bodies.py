@@ -412,6 +412,63 @@ ACTS_ELSEWHERE = (
             "tools": [{"type": "mcp", "server_url": "https://evil.example"}],
         },
     ),
+    _input("a message that is only a role and an id", {"id": "msg_1", "role": "user"}),
+    _input("a message whose content is null", {"id": "msg_1", "role": "user", "content": None}),
+    _input("a message of that type without content", {"type": "message", "id": "msg_1", "role": "user"}),
+    _input("a message without a role", {"type": "message", "id": "msg_1", "content": "x"}),
+    *(
+        _input(f"only the id of a {kind}", {"type": kind, "id": "it_1"})
+        for kind in (
+            "function_call",
+            "function_call_output",
+            "custom_tool_call",
+            "custom_tool_call_output",
+            "additional_tools",
+            "image_generation_call",
+            "web_search_call",
+            "code_interpreter_call",
+            "file_search_call",
+            "mcp_call",
+            "shell_call_output",
+        )
+    ),
+    _input(
+        "a call whose arguments are an object",
+        {"type": "function_call", "id": "fc_1", "call_id": "1", "name": "f", "arguments": {"a": 1}},
+    ),
+    _input(
+        "more references than anybody needs",
+        *({"type": "reasoning", "id": f"rs_{n}", "summary": []} for n in range(129)),
+    ),
+    _respond(
+        "somebody's skill in a shell",
+        tools=[
+            {
+                "type": "shell",
+                "environment": {
+                    "type": "container_auto",
+                    "skills": [{"type": "skill_reference", "skill_id": "skill_1"}],
+                },
+            }
+        ],
+    ),
+    _respond("a namespace of tools that is an object", tools=[{"type": "namespace", "tools": {"0": {}}}]),
+    _respond("a model in how to reason", reasoning={"effort": "low", "model": "secret"}),
+    _respond("a conversation in how to reason", reasoning={"conversation": "conv_1"}),
+    _respond("an address in the form of the answer", text={"format": {"type": "text", "api_base": "evil"}}),
+    _respond("a response in how to keep the context", context_management=[{"response_id": "resp_1"}]),
+    _chat("a model in the form of the answer", response_format={"type": "text", "Model": "secret"}),
+    _chat("a key in an old function", functions=[{"name": "f", "parameters": {}, "api_key": "sk-secret"}]),
+    _chat("a server in a function", tools=[{"type": "function", "function": {"server_url": "evil"}}]),
+    _chat("an object among the tags", metadata={"a": {"model": "secret"}}),
+    _chat("data sources where to stop", stop=[{"data_sources": []}]),
+    _chat("a model in a template", chat_template_kwargs={"model": "secret"}),
+    _chat("a server in how to think", thinking={"type": "enabled", "server_url": "https://evil.example"}),
+    _chat("an address for security", user_security_context={"endpoint": "https://evil.example"}),
+    _chat(
+        "an address in a call",
+        messages=[{"role": "assistant", "function_call": {"name": "f", "url": "https://evil.example"}}],
+    ),
     _input("an item of an unknown type", {"type": "shell", "command": "id"}),
     _input(
         "a message whose Type is written otherwise",
@@ -449,6 +506,22 @@ NOT_OWN = (
         prompt_cache_options={"comparison_response_id": "resp_1"},
         status=404,
     ),
+    _input(
+        "somebody's message, as one without content",
+        {"type": "message", "id": "msg_1", "role": "assistant", "content": []},
+        status=404,
+    ),
+    _input(
+        "somebody's message, as one with an empty text",
+        {"role": "assistant", "id": "msg_1", "content": ""},
+        status=404,
+    ),
+    _input(
+        "somebody's function output",
+        {"type": "function_call_output", "call_id": "1", "id": "fco_1", "output": []},
+        status=404,
+    ),
+    _input("somebody's compacted conversation", {"type": "compaction", "id": "cmp_1"}, status=404),
     _input("somebody's reasoning", {"type": "reasoning", "id": "rs_1", "summary": []}, status=404),
     _input(
         "somebody's reasoning with an empty content",
@@ -472,7 +545,8 @@ OUT_OF_BOUNDS = (
     _chat("options of a stream that are a text", stream_options="include_usage"),
     _chat("usage asked for by a text", stream=True, stream_options={"include_usage": "yes"}),
     _chat("usage asked for in capitals", stream=True, stream_options={"Include_Usage": True}),
-    _chat("a bound of another server's name", n_predict=10**6),
+    _chat("a bound of another server's name", n_predict=10**9),
+    _chat("no bound, as another server says it", n_predict=-1),
 )
 
 FORMS = (

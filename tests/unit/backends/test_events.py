@@ -609,14 +609,54 @@ async def test_a_closed_relay_gives_nothing_more() -> None:
 
 
 async def test_an_answer_that_falls_silent_ends_with_an_error_event() -> None:
-    """D02, F07: the caller of a relay over a guard reads why, and the record says upstream-timeout."""
+    """D02, F07: the caller of a relay over a guard reads why, and the record says truncated."""
     source = FakeStream(b"data: 1\n\ndata: {", None)
     got, relay = await relayed_from(IdleGuard(source, idle=0.05))
     assert got[0] == b"data: 1\n\n"
     assert got[1].startswith(b"event: error\n")
     assert relay.fault is not None
-    assert relay.fault.outcome == "upstream-timeout"
+    assert relay.fault.outcome == "truncated"
     assert source.closed == 1
+
+
+@pytest.mark.parametrize(
+    "stream",
+    [
+        b"",
+        b'data: {"x":1}\n\n',
+        b'data: {"x":1}\n\ndata: {"x',
+        b"data: [DON",
+        b'event: response.created\ndata: {"type":"response.created"}\n\n',
+    ],
+)
+async def test_f05_where_only_the_connection_ends_a_body_its_last_event_must_have_come(stream: bytes) -> None:
+    """F05: HTTP does not tell such an end from a cut (RFC 9112, section 6.3); whole events go on, and then the error."""
+    relay = EventRelay(FakeStream(stream), render=render, framed=False)
+    got = b"".join(await read(relay))
+    whole = stream[: stream.rfind(b"\n\n") + 2] if b"\n\n" in stream else b""
+    assert got == whole + error_event()
+    assert relay.fault is not None
+    assert relay.fault.outcome == "truncated"
+
+
+@pytest.mark.parametrize("framed", [True, False])
+async def test_an_answer_that_ended_is_whole_whatever_ended_its_body(framed: bool) -> None:
+    """After `[DONE]` nothing is added, and nothing was at fault."""
+    stream = an_event(a_chunk()) + DONE
+    relay = EventRelay(FakeStream(stream), render=render, framed=framed)
+    assert b"".join(await read(relay)) == stream
+    assert relay.fault is None
+
+
+async def test_what_went_on_is_counted_by_events_and_by_text_beyond_their_frame() -> None:
+    """Limits: who hangs up before usage is told has read at least a token an event, and a token for four bytes of text."""
+    small, large = an_event(a_chunk("x")), an_event(a_chunk("x" * 8_400))
+    relay = EventRelay(FakeStream(small * 10), render=render)
+    await read(relay)
+    assert relay.relayed == 10
+    relay = EventRelay(FakeStream(large), render=render)
+    await read(relay)
+    assert 2_000 < relay.relayed < 2_200
 
 
 async def relayed_from(source: IdleGuard) -> tuple[list[bytes], EventRelay]:

@@ -10,11 +10,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types import completion_create_params, embedding_create_params, image_generate_params
 from openai.types.audio import speech_create_params, transcription_create_params
+from openai.types.chat import ParsedChatCompletionMessage
 from openai.types.chat import completion_create_params as chat_create_params
-from openai.types.responses import response_create_params, tool_param
+from openai.types.responses import ParsedResponse, Response, response_create_params, tool_param
 from openai.types.responses.response_input_param import ResponseInputItemParam
+from pydantic import BaseModel
 
-from shared.backends.fields import check, stored_ids, streams
+from shared.backends.fields import MAX_STORED, check, stored_ids, streams
 from shared.backends.multipart import Upload
 from shared.fieldnames import FORBIDDEN, PLAIN, REFERENCES, REFUSED, TOOLS, folded, nameable
 from shared.problem import AskedWrongly
@@ -113,6 +115,29 @@ NEED_A_NAME: list[tuple[str, dict[str, object], str]] = [
     ),
     (
         RESPONSES,
+        respond(
+            {
+                "type": "computer_call_output",
+                "call_id": "1",
+                "output": {"type": "computer_screenshot", "image_url": PIXEL, "file_id": None},
+            }
+        ),
+        "tools.computer",
+    ),
+    (
+        CHAT,
+        chat(
+            data_sources=[
+                {
+                    "type": "azure_search",
+                    "parameters": {"endpoint": REMOTE, "authentication": {"type": "api_key", "key": "k"}},
+                }
+            ]
+        ),
+        "data_sources",
+    ),
+    (
+        RESPONSES,
         respond({"type": "mcp_approval_response", "approval_request_id": "1", "approve": True}),
         "tools.mcp",
     ),
@@ -181,7 +206,78 @@ def test_what_acts_elsewhere_needs_the_word_of_the_policy(
             chat(data_sources=[{"parameters": {"embedding_dependency": {"deployment_name": "secret"}}}]),
             ["data_sources"],
         ),
-        (chat(chat_template_kwargs={"model": "secret"}), ["chat_template_kwargs"]),
+        (chat(guided_choice={"model": "secret"}), ["guided_choice"]),
+        *(
+            (chat(guided_choice=[{"a": {name: "x"}}]), ["guided_choice", *allowed])
+            for name in (
+                "data_sources",
+                "server_url",
+                "connector_id",
+                "skill_id",
+                "tunnel_id",
+                "conversation",
+            )
+            for allowed in ([], sorted(REFUSED - {name}))
+        ),
+        *(
+            (chat(guided_choice=[{"a": {name: "x"}}]), ["guided_choice", *REFUSED, name])
+            for name in sorted(FORBIDDEN | {"previous_response_id", "approval_request_id"})
+        ),
+        (
+            chat(data_sources=[{"type": "azure_search", "parameters": {"api_base": REMOTE}}]),
+            ["data_sources"],
+        ),
+        (chat(data_sources=[{"type": "azure_search", "endpoint": REMOTE}]), ["data_sources"]),
+        (
+            chat(
+                data_sources=[
+                    {"parameters": {"embedding_dependency": {"type": "endpoint", "endpoint": REMOTE}}}
+                ]
+            ),
+            ["data_sources"],
+        ),
+        (respond(tools=[{"type": "web_search", "server_url": REMOTE}]), ["tools.web_search"]),
+        (
+            respond(tools=[{"type": "code_interpreter", "container": {"id": "cntr_1"}}]),
+            ["tools.code_interpreter"],
+        ),
+        (
+            respond(tools=[{"type": "code_interpreter", "container": [{"id": "cntr_1"}]}]),
+            ["tools.code_interpreter"],
+        ),
+        (
+            respond(tools=[{"type": "code_interpreter", "container": {"type": "auto", "Id": "cntr_1"}}]),
+            ["tools.code_interpreter", "container_id"],
+        ),
+        (respond(tools=[{"type": "shell", "environment": {"id": "cntr_1"}}]), ["tools.shell"]),
+        *(
+            (
+                respond(
+                    tools=[
+                        {"type": "shell", "environment": {"type": "container_auto", "skills": [skill]}},
+                    ]
+                ),
+                ["tools.shell"],
+            )
+            for skill in ({"type": "skill_reference", "skill_id": "skill_1"}, {"id": "skill_1"}, "skill_1")
+        ),
+        *(
+            (respond(tools=[{"type": "namespace", "name": "n", "tools": inner}]), ["tools.namespace"])
+            for inner in (
+                {"0": {"type": "mcp"}},
+                {"type": "mcp"},
+                [[{"type": "mcp"}]],
+                ["mcp"],
+                [{"name": "f"}, {"type": "mcp"}],
+                "mcp",
+            )
+        ),
+        (respond({"type": "image_generation_call", "ID": "ig_1"}), ["tools.image_generation"]),
+        (
+            respond({"type": "image_generation_call", "result": "x", "item_reference": "ig_1"}),
+            ["tools.image_generation"],
+        ),
+        (respond({"id": "msg_1", "role": "user"}), ["item_reference"]),
         (
             chat(
                 tool_choice={
@@ -198,6 +294,15 @@ def test_what_acts_elsewhere_needs_the_word_of_the_policy(
                     "type": "allowed_tools",
                     "allowed_tools": {"tools": [{"type": "mcp"}]},
                     "tools": [],
+                }
+            ),
+            [],
+        ),
+        (
+            chat(
+                tool_choice={
+                    "type": "allowed_tools",
+                    "allowed_tools": {"tools": [], "allowed_tools": {"tools": [{"type": "mcp"}]}},
                 }
             ),
             [],
@@ -270,11 +375,9 @@ def test_an_unknown_field_is_refused_and_not_echoed(name: str, operation: str) -
 
 def test_a_policy_may_name_a_field_that_the_gate_does_not_know() -> None:
     """A server's own sampling field; only as it is written, and only there where fields stand."""
-    assert refused(CHAT, chat(chat_template_kwargs={"enable_thinking": False}))
-    assert (
-        refused(CHAT, chat(chat_template_kwargs={"enable_thinking": False}), "chat_template_kwargs") is None
-    )
-    assert refused(CHAT, chat(Chat_Template_Kwargs={}), "chat_template_kwargs")
+    assert refused(CHAT, chat(guided_choice={"enable_thinking": False}))
+    assert refused(CHAT, chat(guided_choice={"enable_thinking": False}), "guided_choice") is None
+    assert refused(CHAT, chat(Guided_Choice={}), "guided_choice")
 
 
 @pytest.mark.parametrize(
@@ -300,6 +403,26 @@ def test_a_policy_may_name_a_field_that_the_gate_does_not_know() -> None:
 def test_an_entry_of_the_policy_is_a_plain_name(field: str) -> None:
     """A slip in the policy is told, and lets nothing in."""
     assert nameable(field)
+
+
+def test_a_word_beside_the_tool_lets_in_what_it_says() -> None:
+    """T09: the other side of the refusals: what is named on purpose works."""
+    container = respond(tools=[{"type": "code_interpreter", "container": {"id": "cntr_1"}}])
+    assert refused(RESPONSES, container, "tools.code_interpreter", "container_id") is None
+    skills = [{"type": "skill_reference", "skill_id": "skill_1", "version": "latest"}]
+    shell = respond(tools=[{"type": "shell", "environment": {"type": "container_auto", "skills": skills}}])
+    assert refused(RESPONSES, shell, "tools.shell", "skill_id") is None
+    local = respond(
+        tools=[{"type": "shell", "environment": {"type": "local", "skills": [{"name": "a", "path": "/a"}]}}]
+    )
+    assert refused(RESPONSES, local, "tools.shell") is None
+    server = {"type": "mcp", "server_label": "x", "server_url": REMOTE, "headers": {"a": "b"}}
+    assert refused(RESPONSES, respond(tools=[server]), "tools.mcp") is None
+    function = {"type": "function", "name": "f", "parameters": {"properties": {"model": {}}}}
+    namespace = {"type": "namespace", "name": "n", "description": "d", "tools": [function]}
+    assert refused(RESPONSES, respond(tools=[namespace]), "tools.namespace") is None
+    picture = {"type": "image_generation", "moderation": "low", "background": "transparent"}
+    assert refused(RESPONSES, respond(tools=[picture]), "tools.image_generation") is None
 
 
 def test_every_word_of_the_vocabulary_may_be_named() -> None:
@@ -391,6 +514,49 @@ PLAIN_REQUESTS: list[tuple[str, dict[str, object]]] = [
         ),
     ),
     (
+        CHAT,
+        chat(
+            user_security_context={"end_user_id": "1", "source_ip": "192.0.2.1"},
+            chat_template_kwargs={"enable_thinking": False},
+            reasoning={"effort": "low"},
+            thinking={"type": "enabled", "budget_tokens": 5},
+            enable_thinking=False,
+            n_predict=5,
+            cache_prompt=True,
+            safe_mode=False,
+            reasoning_format="none",
+        ),
+    ),
+    ("completions", {"prompt": "a", "n_predict": 5, "cache_prompt": False}),
+    (
+        CHAT,
+        chat(
+            functions=[{"name": "f", "parameters": {"properties": {"model": {}, "url": {}}}}],
+            function_call={"name": "f"},
+            metadata={"model": "mine", "url": "x"},
+            stop=["a"],
+            logit_bias={"50256": -100},
+            response_format={
+                "type": "json_schema",
+                "json_schema": {"name": "x", "schema": {"properties": {"api_key": {}}}, "strict": True},
+            },
+        ),
+    ),
+    (CHAT, chat(response_format={"type": "json_object", "schema": {"properties": {"model": {}}}})),
+    (CHAT, chat(metadata=None, response_format=None, functions=None, function_call="auto", stop=None)),
+    (
+        RESPONSES,
+        respond(
+            text={
+                "format": {"type": "json_schema", "name": "x", "schema": {"properties": {"model": {}}}},
+                "verbosity": "low",
+            },
+            reasoning={"effort": "low", "summary": "auto"},
+            context_management=[{"type": "compaction", "compact_threshold": 1000}],
+            metadata={"a": "b"},
+        ),
+    ),
+    (
         RESPONSES,
         respond(
             reasoning={"effort": "low"},
@@ -454,6 +620,33 @@ def test_what_only_shapes_the_answer_is_plain(operation: str, values: dict[str, 
     assert refused(operation, values) is None
 
 
+SERVICE_ITEMS: dict[str, tuple[str, object]] = {
+    "apply_patch_call": ("operation", {"type": "delete_file", "path": "a"}),
+    "apply_patch_call_output": ("output", "x"),
+    "code_interpreter_call": ("outputs", [{"type": "logs", "logs": "x"}]),
+    "computer_call": ("action", {"type": "screenshot"}),
+    "computer_call_output": ("output", {"type": "computer_screenshot", "image_url": PIXEL}),
+    "file_search_call": ("results", [{"text": "x"}]),
+    "image_generation_call": ("result", "iVBORw0KGgo="),
+    "local_shell_call": ("action", {"type": "exec", "command": ["ls"]}),
+    "local_shell_call_output": ("output", "x"),
+    "mcp_approval_request": ("arguments", "{}"),
+    "mcp_approval_response": ("approval_request_id", "apr_1"),
+    "mcp_call": ("output", "x"),
+    "mcp_list_tools": ("tools", [{"name": "f", "input_schema": {}}]),
+    "program": ("code", "x"),
+    "program_output": ("result", "x"),
+    "shell_call": ("action", {"commands": ["ls"]}),
+    "shell_call_output": ("output", [{"stdout": "x"}]),
+    "tool_search_call": ("arguments", {"query": "x"}),
+    "tool_search_output": ("tools", [{"type": "function", "name": "f", "parameters": {}}]),
+    "web_search_call": ("results", [{"text": "x"}]),
+}
+"""What tells the result of each type of item that a tool of the service left behind."""
+REFUSED_TOOLS = {name for name in REFUSED if name.startswith("tools.")}
+CITED = {"type": "url_citation", "url": REMOTE, "title": "x", "start_index": 0, "end_index": 1}
+
+
 @pytest.mark.parametrize(
     ("operation", "values", "ids"),
     [
@@ -476,6 +669,61 @@ def test_what_only_shapes_the_answer_is_plain(operation: str, values: dict[str, 
         (RESPONSES, respond({"type": "reasoning", "summary": [{"type": "summary_text", "text": "x"}]}), ()),
         (RESPONSES, respond({"type": "compaction", "id": "cmp_1"}), ("cmp_1",)),
         (RESPONSES, respond({"role": "assistant", "type": "message", "id": "msg_1", "content": "x"}), ()),
+        (RESPONSES, respond({"role": "assistant", "type": "message", "content": []}), ()),
+        *(
+            (RESPONSES, respond({"role": "assistant", "id": "msg_1", "content": empty, **kind}), ("msg_1",))
+            for empty in ("", [])
+            for kind in ({}, {"type": "message"})
+        ),
+        (
+            RESPONSES,
+            respond({"type": "function_call_output", "id": "fco_1", "call_id": "1", "output": ""}),
+            ("fco_1",),
+        ),
+        (RESPONSES, respond({"type": "function_call_output", "call_id": "1", "output": ""}), ()),
+        (
+            RESPONSES,
+            respond({"type": "custom_tool_call_output", "id": "1", "call_id": "1", "output": []}),
+            ("1",),
+        ),
+        (
+            RESPONSES,
+            respond({"type": "function_call", "id": "1", "call_id": "1", "name": "f", "arguments": ""}),
+            ("1",),
+        ),
+        (RESPONSES, respond({"type": "item_reference", "id": "a"}, {"id": "a"}, {"id": "b"}), ("a", "b")),
+        *(
+            (RESPONSES, respond({"type": kind, "id": "it_1", "status": "completed"}), ("it_1",))
+            for kind in SERVICE_ITEMS
+        ),
+        *(
+            (
+                RESPONSES,
+                respond({"type": kind, "id": "it_1", "status": "completed", name: nothing}),
+                ("it_1",),
+            )
+            for kind, (name, _) in SERVICE_ITEMS.items()
+            if name not in {"tools", "approval_request_id"}
+            for nothing in (None, "", [], {}, 0, 1, True)
+        ),
+        *(
+            (
+                RESPONSES,
+                respond({"type": kind, "id": "it_1", name: told}),
+                ("apr_1",) if name == "approval_request_id" else (),
+            )
+            for kind, (name, told) in SERVICE_ITEMS.items()
+        ),
+        (
+            RESPONSES,
+            respond({"type": "mcp_call", "id": "mcp_1", "output": "x", "approval_request_id": "apr_1"}),
+            ("apr_1",),
+        ),
+        (
+            RESPONSES,
+            respond({"type": "web_search_call", "id": "ws_1", "action": {"type": "search", "query": "x"}}),
+            ("ws_1",),
+        ),
         (
             RESPONSES,
             respond(prompt_cache_options={"comparison_response_id": "resp_2"}, previous_response_id="resp_1"),
@@ -487,8 +735,97 @@ def test_ids_of_what_was_made_before_are_found(
     operation: str, values: dict[str, object], ids: tuple[str, ...]
 ) -> None:
     """T09: each must be the caller's own, which the gate asks of its own memory."""
-    check(operation, values, frozenset({"item_reference"}))
+    check(operation, values, frozenset({"item_reference", *REFUSED_TOOLS}))
     assert stored_ids(operation, values) == ids
+
+
+def test_references_have_an_end() -> None:
+    """T09, D08: 128 different things may be referred to, however often; one more is 400."""
+    items = [{"type": "item_reference", "id": f"msg_{n}"} for n in range(MAX_STORED)]
+    assert len(stored_ids(RESPONSES, {"input": items * 3})) == MAX_STORED
+    for more in ({"input": [*items, {"id": "msg_x"}]}, {"input": items, "previous_response_id": "resp_1"}):
+        with pytest.raises(AskedWrongly) as wrong:
+            stored_ids(RESPONSES, more)
+        assert wrong.value.status == 400
+
+
+OUTPUT: dict[str, type[BaseModel]] = {"plain": Response, "parsed": ParsedResponse}
+
+
+@pytest.mark.parametrize("made", sorted(OUTPUT))
+@pytest.mark.parametrize(
+    "dump", [{}, {"exclude_unset": True}, {"exclude_none": True}, {"mode": "json", "by_alias": True}], ids=str
+)
+def test_what_a_client_read_can_be_sent_back(made: str, dump: dict[str, typing.Any]) -> None:
+    """A conversation that is told whole goes through unnamed, in each way that the client writes what it read."""
+    extra: dict[str, object] = {"parsed": {"model": "x"}} if made == "parsed" else {}
+    arguments: dict[str, object] = {"parsed_arguments": {"api_key": "x"}} if made == "parsed" else {}
+    text = {"type": "output_text", "text": "{}", "annotations": [CITED], **extra}
+    read = OUTPUT[made].model_validate(
+        {
+            "id": "resp_1",
+            "created_at": 1,
+            "model": "gpt",
+            "object": "response",
+            "parallel_tool_calls": True,
+            "tool_choice": "auto",
+            "tools": [],
+            "output": [
+                {"type": "reasoning", "id": "rs_1", "summary": [], "encrypted_content": "gAAA"},
+                {
+                    "type": "message",
+                    "id": "msg_1",
+                    "role": "assistant",
+                    "status": "completed",
+                    "content": [text, {"type": "refusal", "refusal": "no"}],
+                },
+                {
+                    "type": "function_call",
+                    "id": "fc_1",
+                    "call_id": "call_1",
+                    "name": "f",
+                    "arguments": "{}",
+                    "status": "completed",
+                    **arguments,
+                },
+                {"type": "custom_tool_call", "id": "ctc_1", "call_id": "call_2", "name": "g", "input": "x"},
+            ],
+        }
+    )
+    answers = [
+        {"type": "function_call_output", "call_id": "call_1", "output": ""},
+        {"type": "custom_tool_call_output", "call_id": "call_2", "output": "x"},
+    ]
+    values = {"input": [{"role": "user", "content": "x"}, *read.model_dump(**dump)["output"], *answers]}
+    assert refused(RESPONSES, values) is None
+    assert stored_ids(RESPONSES, values) == ()
+
+
+@pytest.mark.parametrize("dump", [{}, {"exclude_unset": True}, {"exclude_none": True}], ids=str)
+def test_a_chat_that_a_client_read_can_be_sent_back(dump: dict[str, typing.Any]) -> None:
+    """Likewise for chats: what was parsed out of a text or an argument is the caller's own."""
+    read = ParsedChatCompletionMessage[object].model_validate(
+        {
+            "role": "assistant",
+            "content": "{}",
+            "refusal": None,
+            "annotations": [
+                {
+                    "type": "url_citation",
+                    "url_citation": {"url": REMOTE, "title": "x", "start_index": 0, "end_index": 1},
+                }
+            ],
+            "parsed": {"model": "x", "content": "y"},
+            "tool_calls": [
+                {
+                    "id": "1",
+                    "type": "function",
+                    "function": {"name": "f", "arguments": "{}", "parsed_arguments": {"model": "x"}},
+                }
+            ],
+        }
+    )
+    assert refused(CHAT, {"messages": [read.model_dump(**dump)]}) is None
 
 
 @pytest.mark.parametrize(
@@ -520,7 +857,22 @@ _anything = st.recursive(
         st.lists(inner, max_size=3)
         | st.dictionaries(
             st.sampled_from(
-                ["type", "role", "content", "id", "tools", "image_url", "url", "file", "output", "a"]
+                [
+                    "type",
+                    "role",
+                    "content",
+                    "id",
+                    "tools",
+                    "image_url",
+                    "url",
+                    "file",
+                    "output",
+                    "a",
+                    "skills",
+                    "container",
+                    "name",
+                    "arguments",
+                ]
             ),
             inner,
             max_size=4,

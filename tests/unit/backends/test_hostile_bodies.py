@@ -25,6 +25,7 @@ def answer(hostile: Hostile) -> int:
         if values.get("model") != "gpt":
             return 400
         fields.check(hostile.operation, values, frozenset())
+        ids = fields.stored_ids(hostile.operation, values)
         tokens.estimate(hostile.operation, values, default_max_tokens=1024)
     except StrictJsonError:
         return 400
@@ -34,7 +35,7 @@ def answer(hostile: Hostile) -> int:
         assert "secret" not in wrong.detail
         assert "evil" not in wrong.detail
         return wrong.status
-    return 404 if fields.stored_ids(hostile.operation, values) else 200
+    return 404 if ids else 200
 
 
 def parsed(hostile: Hostile) -> Mapping[str, object]:

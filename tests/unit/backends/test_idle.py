@@ -31,7 +31,7 @@ async def test_a_body_that_falls_silent_is_ended() -> None:
     await time.pass_(1.1)
     with pytest.raises(UpstreamFault) as raised:
         await waiting
-    assert (raised.value.slug, raised.value.outcome) == (Slug.UPSTREAM_TIMEOUT, "upstream-timeout")
+    assert (raised.value.slug, raised.value.outcome) == (Slug.UPSTREAM_TIMEOUT, "truncated")
     assert source.closed == 1
     assert not waiting.cancelled()
     assert isinstance(waiting, asyncio.Task)

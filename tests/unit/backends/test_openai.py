@@ -537,14 +537,23 @@ async def test_usage_is_asked_for_beside_what_the_caller_wants_of_a_stream() -> 
 
 async def test_the_tokens_to_reserve_are_the_answers_bound_and_the_prompt() -> None:
     """Limits: `max_tokens`, else the policy's default, and an estimate of the prompt."""
-    bounded = (await House().prepare(post({**CHAT, "max_tokens": 50}))).tokens
-    default = (await House().prepare(post(CHAT))).tokens
-    longer = (
-        await House().prepare(post({**CHAT, "messages": [{"role": "user", "content": "x" * 400}]}))
-    ).tokens
-    assert 50 < bounded < 100
-    assert default == bounded + 950
-    assert longer >= default + 90
+    bounded = await House().prepare(post({**CHAT, "max_tokens": 50}))
+    default = await House().prepare(post(CHAT))
+    longer = await House().prepare(post({**CHAT, "messages": [{"role": "user", "content": "x" * 400}]}))
+    assert (bounded.answer_tokens, default.answer_tokens) == (50, 1000)
+    assert 0 < bounded.prompt_tokens == default.prompt_tokens < 50
+    assert longer.prompt_tokens >= default.prompt_tokens + 90
+
+
+@pytest.mark.parametrize(("limit", "reserved"), [(100, 10), (5, 1), (1_000_000, 1024)])
+async def test_where_the_policy_is_silent_a_small_limit_reserves_a_tenth_of_itself(
+    limit: int, reserved: int
+) -> None:
+    """Limits: else the first call that bounds nothing would keep everybody else out of a small limit."""
+    route = a_model(
+        rules=(a_rule(limits=Limits(tokens=Rate(amount=limit, period=60))),), default_max_tokens=None
+    )
+    assert (await House(route=route).prepare(post(CHAT))).answer_tokens == reserved
 
 
 def chunk(**members: Any) -> bytes:
@@ -689,13 +698,13 @@ async def test_t09_what_a_request_refers_to_must_be_the_callers_own(body: Any, i
     """T09: an id of another caller and one that nobody knows are 404 alike, with nothing sent; one's own goes on."""
     house = House(route=a_model(rules=(a_rule(),), fields=frozenset({"item_reference"})))
     unknown = await house.refusal(post(body, "v1/responses"))
-    await house.owners.remember([id_], BOB, "gpt")
+    await house.owners.remember([id_], BOB, model="gpt", resource=RESOURCE)
     others = await house.refusal(post(body, "v1/responses"))
     assert isinstance(unknown, NotFound)
     assert [(p.status, p.slug, p.reason, p.detail, p.headers) for p in (unknown, others)] == [
         (404, Slug.NOT_FOUND, Reason.INPUT_NOT_ALLOWED, None, ())
     ] * 2
-    await house.owners.remember([id_], a_principal(), "gpt")
+    await house.owners.remember([id_], a_principal(), model="gpt", resource=RESOURCE)
     assert json.loads((await house.prepare(post(body, "v1/responses"))).body or b"") == {
         **body,
         "model": "gpt-blue",
@@ -718,7 +727,7 @@ async def test_t09_a_stored_response_is_found_by_its_maker_alone(
     """T09: other's and unknown ids are 404 before any decision; one's own is decided on as the model that made it."""
     house = House(json_answer(RESPONSE))
     assert (await house.refusal(stored(rest, method))).slug is Slug.NOT_FOUND
-    await house.owners.remember(["resp_1"], BOB, "gpt")
+    await house.owners.remember(["resp_1"], BOB, model="gpt", resource=RESOURCE)
     assert (await house.refusal(stored(rest, method))).slug is Slug.NOT_FOUND
     asked = await house.resolve(stored(rest, method), BOB)
     assert (asked.name, asked.operation) == ("gpt", operation)
@@ -742,7 +751,7 @@ async def test_a_stored_response_that_is_no_longer_there_is_404_and_no_fault_of_
 ) -> None:
     """A response that expired is `not-found` to its maker, with the model's status on record."""
     house = House(json_answer({"error": {"code": "not_found"}}, 404))
-    await house.owners.remember(["resp_1"], a_principal(), "gpt")
+    await house.owners.remember(["resp_1"], a_principal(), model="gpt", resource=RESOURCE)
     with pytest.raises(UpstreamFault) as told:
         await house.send(stored(rest, method))
     fault = told.value
@@ -766,7 +775,7 @@ async def test_a_deployment_that_is_not_there_is_502() -> None:
 async def test_a_stored_response_is_asked_without_a_body(body: FakeBody) -> None:
     """What takes no body refuses one, unread."""
     house = House()
-    await house.owners.remember(["resp_1"], a_principal(), "gpt")
+    await house.owners.remember(["resp_1"], a_principal(), model="gpt", resource=RESOURCE)
     assert (await house.refusal(stored("v1/responses/resp_1/cancel", "POST", body=body))).status == 400
     assert body.limits == []
 
@@ -775,7 +784,7 @@ async def test_a_stored_response_is_asked_without_a_body(body: FakeBody) -> None
 async def test_a_stored_response_is_read_along_where_the_query_asks_for_it(streams: bool) -> None:
     """`stream=true` at a stored response is a stream, where the host can send one."""
     house = House(FakeAnswer(200, [CREATED, COMPLETED], EVENTS))
-    await house.owners.remember(["resp_1"], a_principal(), "gpt")
+    await house.owners.remember(["resp_1"], a_principal(), model="gpt", resource=RESOURCE)
     forwarded = await house.send(stored(query="stream=true", streams=streams))
     assert house.transport.sent[0]["url"].endswith("/v1/responses/resp_1?stream=true")
     assert isinstance(forwarded.reply.body, bytes) is not streams
@@ -786,7 +795,7 @@ async def test_a_stored_response_is_read_along_where_the_query_asks_for_it(strea
 async def test_head_reads_the_answer_whole() -> None:
     """HEAD is GET without a body: nothing of it is left on its way."""
     house = House(FakeAnswer(200, [CREATED, COMPLETED], EVENTS))
-    await house.owners.remember(["resp_1"], a_principal(), "gpt")
+    await house.owners.remember(["resp_1"], a_principal(), model="gpt", resource=RESOURCE)
     forwarded = await house.send(stored(method="HEAD", query="stream=true", streams=True))
     assert isinstance(forwarded.reply.body, bytes)
 
@@ -1040,7 +1049,7 @@ async def test_a_large_body_is_checked_beside_the_loop_and_read_the_same() -> No
     body = {**CHAT, "messages": [{"role": "user", "content": "x" * 300_000}]}
     call = await house.prepare(post(body))
     assert json.loads(call.body or b"") == {**body, "model": "gpt-blue"}
-    assert call.tokens > 75_000
+    assert call.prompt_tokens > 75_000
     with pytest.raises(AskedWrongly):
         await house.prepare(post({**body, "data_sources": []}))
     with pytest.raises(AskedWrongly):

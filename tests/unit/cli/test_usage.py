@@ -130,7 +130,7 @@ class Usage:
     def path(self, name: str) -> str:
         return str(self._folder / name)
 
-    def __call__(self, *files: bytes, arguments: Sequence[str] = ("--format", "json")) -> Said:
+    def __call__(self, *files: bytes, arguments: Sequence[str] = ("--json",)) -> Said:
         """Run over `files`, named 0, 1 and so on."""
         names = [self.path(str(number)) for number in range(len(files))]
         for name, data in zip(names, files, strict=True):
@@ -228,7 +228,7 @@ def test_a_file_full_of_faults_is_told_in_few_lines(usage: Usage) -> None:
 def test_a_file_that_cannot_be_read_is_told_and_the_others_are_counted(usage: Usage, tmp_path: Path) -> None:
     """Exit code 2, one line for each, no traceback."""
     Path(usage.path("good")).write_bytes(FILE)
-    said = usage.run(usage.path("missing"), str(tmp_path), usage.path("good"), "--format", "json")
+    said = usage.run(usage.path("missing"), str(tmp_path), usage.path("good"), "--json")
     assert said.code == 2
     assert "missing: No such file or directory" in said.err
     assert f"cannot read {tmp_path}: Is a directory" in said.err
@@ -243,7 +243,7 @@ def test_a_file_that_cannot_be_read_is_told_and_the_others_are_counted(usage: Us
         pytest.param(["--by", ""], id="by nothing"),
         pytest.param(["--since", "yesterday"], id="since no day"),
         pytest.param(["--until", "2026-02-30"], id="until a day that is none"),
-        pytest.param(["--format", "xml"], id="in an unknown format"),
+        pytest.param(["--csv", "--json"], id="in two formats"),
     ],
 )
 def test_wrong_arguments_end_with_2(arguments: list[str], usage: Usage) -> None:
@@ -274,16 +274,19 @@ def test_a_policy_that_was_named_and_is_not_in_order_is_told(usage: Usage) -> No
 )
 def test_t23_no_value_is_a_formula_in_csv(text: str, shown: str, usage: Usage) -> None:
     """T23: a spreadsheet shows the value and computes nothing."""
-    said = usage(sealed(*call("a", principal=text)), arguments=["--by", "caller", "--format", "csv"])
+    said = usage(sealed(*call("a", principal=text)), arguments=["--by", "caller", "--csv"])
     _, row = csv.reader(io.StringIO(said.out))
     assert row[0] == shown
+
+
+FORMS: dict[str, list[str]] = {"table": [], "csv": ["--csv"], "json": ["--json"]}
 
 
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_t23_no_value_steers_a_terminal(form: str, usage: Usage) -> None:
     """T23: escape sequences, line feeds and bidirectional marks are shown and not obeyed, whatever the format."""
     hostile = "\x1b[2J\r\n\u202e\x9b\x7f"
-    said = usage(sealed(*call("a", principal=hostile)), arguments=["--by", "caller", "--format", form])
+    said = usage(sealed(*call("a", principal=hostile)), arguments=["--by", "caller", *FORMS[form]])
     assert not set(hostile) - {"[", "2", "J", "\n"} & set(said.out)
     assert said.out.isascii()
     assert len(said.out.splitlines()) == {"table": 3, "csv": 2, "json": 30}[form]
@@ -418,7 +421,7 @@ def test_r01_the_same_file_twice_is_read_once(usage: Usage, tmp_path: Path) -> N
     Path(usage.path("audit.jsonl")).write_bytes(FILE)
     link = tmp_path / "link"
     link.symlink_to(usage.path("audit.jsonl"))
-    said = usage.run(usage.path("audit.jsonl"), str(link), "--format", "json")
+    said = usage.run(usage.path("audit.jsonl"), str(link), "--json")
     assert said.total()["calls"] == 3
     assert "was given twice; it is counted once" in said.err
 
@@ -474,7 +477,7 @@ def test_endpoints_are_counted_when_asked_for(usage: Usage) -> None:
     data = sealed(
         *call("a"), decision("b", route="endpoint:fraud", operation="score"), outcome("b", None, model=None)
     )
-    said = usage(data, arguments=["--by", "model", "--endpoints", "--format", "json"])
+    said = usage(data, arguments=["--by", "model", "--endpoints", "--json"])
     assert [(row["model"], row["calls"], row["unmetered"]) for row in said.rows()] == [
         ("endpoint:fraud", 1, 0),
         ("gpt-4.1-mini", 1, 0),
@@ -489,7 +492,7 @@ def test_days_are_those_of_the_decision_in_utc(usage: Usage) -> None:
         *(decision(time, time=time) for time in times),
         *(outcome(time, time="2026-12-01T09:00:00.000Z") for time in times),
     )
-    month = ["--since", "2026-11-01", "--until", "2026-12-01", "--by", "day", "--format", "json"]
+    month = ["--since", "2026-11-01", "--until", "2026-12-01", "--by", "day", "--json"]
     said = usage(data, arguments=month)
     assert [(row["day"], row["ok"]) for row in said.rows()] == [("2026-11-01", 1), ("2026-11-30", 1)]
     document = json.loads(said.out)
@@ -525,7 +528,7 @@ MIXED = sealed(
 )
 def test_sums_are_by_what_is_asked_in_its_order(by: str, expected: list[list[object]], usage: Usage) -> None:
     """Rows are sorted by what they are for; JSON gives null where no group let the caller in."""
-    said = usage(MIXED, arguments=["--by", by, "--format", "json"])
+    said = usage(MIXED, arguments=["--by", by, "--json"])
     names = [*by.split(","), "calls", "total_tokens"]
     assert [[row[name] for name in names] for row in said.rows()] == expected
 
@@ -548,11 +551,12 @@ def test_the_table_is_aligned_and_names_groups_as_people_do(usage: Usage) -> Non
 
 
 def test_the_usual_table_fits_the_screen(usage: Usage, environment: pytest.MonkeyPatch) -> None:
-    """With the names of the configured policy and millions of tokens it stays within 100 columns."""
+    """Without callers, with the names of the configured policy and millions of tokens: within 100 columns."""
     policy = Path(usage.path("policy.toml"))
     policy.write_text(POLICY, "utf-8")
     environment.setenv("GROUPGATE_POLICY", str(policy))
-    said = usage(sealed(decision("a"), outcome("a", (123_456_789, 123_456_789))), arguments=[])
+    by = ["--by", "group,model,day"]
+    said = usage(sealed(decision("a"), outcome("a", (123_456_789, 123_456_789))), arguments=by)
     assert said.out.startswith("group         model         day ")
     assert max(map(len, said.out.splitlines())) <= 100
 
@@ -580,7 +584,7 @@ def test_csv_has_a_heading_and_bare_numbers(usage: Usage) -> None:
     policy = Path(usage.path("policy.toml"))
     policy.write_text(POLICY, "utf-8")
     data = sealed(decision("a"), outcome("a", (1_234_567, 89)), *call("b", group=None))
-    said = usage(data, arguments=["--policy", str(policy), "--format", "csv"])
+    said = usage(data, arguments=["--policy", str(policy), "--by", "group,model,day", "--csv"])
     assert said.out == (
         "group,group_name,model,day,calls,ok,refused,limited,unmetered,prompt_tokens,completion_tokens,total_tokens\n"
         ",,gpt-4.1-mini,2026-11-22,1,1,0,0,0,10,5,15\n"
@@ -591,15 +595,15 @@ def test_csv_has_a_heading_and_bare_numbers(usage: Usage) -> None:
 @pytest.mark.parametrize("form", ["table", "csv", "json"])
 def test_no_records_are_no_rows(form: str, usage: Usage) -> None:
     """An empty file is read without complaint: a heading, or a total of nothing."""
-    said = usage(b"", arguments=["--format", form])
+    said = usage(b"", arguments=FORMS[form])
     assert (said.code, said.err) == (0, "")
-    assert len(said.out.splitlines()) == {"table": 2, "csv": 1, "json": 20}[form]
+    assert len(said.out.splitlines()) == {"table": 2, "csv": 1, "json": 21}[form]
 
 
 def test_a_dash_reads_standard_input(usage: Usage) -> None:
     """`zcat old.gz | groupgate usage -`."""
     done = subprocess.run(
-        [sys.executable, "-m", "shared", "usage", "-", "--by", "model", "--format", "csv"],
+        [sys.executable, "-m", "shared", "usage", "-", "--by", "model", "--csv"],
         input=FILE, capture_output=True, check=False, cwd=ROOT,
     )  # fmt: skip
     assert (done.returncode, done.stderr) == (0, b"")
@@ -721,7 +725,7 @@ def test_d05_what_is_kept_does_not_grow_with_the_file(tmp_path: Path, usage: Usa
         file.writelines(_many(count))
     tracemalloc.start()
     try:
-        said = usage.run(str(path), "--by", "caller", "--format", "json")
+        said = usage.run(str(path), "--by", "caller", "--json")
         _, peak = tracemalloc.get_traced_memory()
     finally:
         tracemalloc.stop()

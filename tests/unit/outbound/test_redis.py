@@ -13,8 +13,10 @@ import pytest
 from shared.outbound.redis import AT_ONCE, DEADLINE, PAUSE, RedisFault, RedisStore, Script
 from tests.fakes import FakeClock, FakeTokens
 from tests.redis_server import RedisServer, redis_server
+from tests.unit.quota.losing import losing_line
 
 ECHO = Script("return {KEYS[1], ARGV[1]}")
+COUNT = Script("return redis.call('INCR', KEYS[1])")
 
 
 @pytest.fixture
@@ -130,6 +132,46 @@ async def test_a_connection_that_died_idle_is_replaced(store: RedisStore, server
     server.kill()
     server.start()
     assert await store.command("GET", "a") is None
+
+
+async def test_d06_what_may_run_once_only_is_never_asked_again(
+    server: RedisServer, caplog: pytest.LogCaptureFixture
+) -> None:
+    """D06: where an answer is lost nobody knows whether it was done; it is a fault, and no outage for the others."""
+    async with losing_line(server) as line, store_at(line.url) as store:
+        assert await store.run(COUNT, ["a"], []) == 1
+        line.losing = 1
+        with pytest.raises(RedisFault):
+            await store.run(COUNT, ["a"], [], once=True)
+        assert await store.command("GET", "a") == b"2"
+        line.losing = 1
+        assert await store.run(COUNT, ["a"], []) == 4
+    assert [record.getMessage() for record in caplog.records] == [
+        "An answer of Redis was lost: ConnectionError"
+    ]
+
+
+async def test_what_may_run_once_only_is_asked_on_a_connection_that_lives(
+    store: RedisStore, server: RedisServer
+) -> None:
+    """Nothing is lost where nothing was sent: a connection that died idle is replaced here too, and so is a replica's."""
+    assert await store.run(COUNT, ["a"], [], once=True) == 1
+    with server.admin as admin:
+        admin.client_kill_filter(_type="normal", skipme=True)
+        await asyncio.sleep(0.05)
+        assert await store.run(COUNT, ["a"], [], once=True) == 2
+        admin.script_flush()
+        assert await store.run(COUNT, ["a"], [], once=True) == 3
+
+
+async def test_several_commands_are_one_round_trip(server: RedisServer) -> None:
+    """Their answers come in their order; where one is refused there are none, and the next command gets its own."""
+    async with losing_line(server) as line, store_at(line.url) as store:
+        assert await store.commands(("SET", "a", "1"), ("INCR", "a"), ("GET", "b")) == [b"OK", 2, None]
+        with pytest.raises(RedisFault, match="ResponseError"):
+            await store.commands(("GET", "a"), ("RPUSH", "a", "x"), ("GET", "a"))
+        assert await store.command("GET", "a") == b"2"
+        assert await store.commands() == []
 
 
 async def test_a_command_that_redis_refuses_is_no_outage(

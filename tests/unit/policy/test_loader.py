@@ -247,7 +247,7 @@ def test_what_a_model_does_not_write_has_the_documented_default() -> None:
         groups=frozenset({ANALYSTS}),
         deployment="gpt-4.1",
         fields=frozenset(),
-        default_max_tokens=1024,
+        default_max_tokens=None,
     )
 
 

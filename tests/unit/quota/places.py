@@ -79,11 +79,13 @@ class InRedis:
 
     scope = "shared"
 
-    def __init__(self, server: RedisServer, *, deadline: float = 10.0) -> None:
+    def __init__(self, server: RedisServer, *, url: str | None = None, deadline: float = 10.0) -> None:
         """Take the `deadline` of a command: what is not about it is not to fail on a busy machine."""
         self.server = server
         self.clock = FakeClock()
-        self.store = RedisStore.at(server.url, clock=self.clock, tokens=FakeTokens(), deadline=deadline)
+        self.store = RedisStore.at(
+            url or server.url, clock=self.clock, tokens=FakeTokens(), deadline=deadline
+        )
         self.quota: Quota = Counting(Windows(self.clock), shared=SharedWindows(self.store))
 
     def pass_(self, seconds: float) -> None:

@@ -157,25 +157,100 @@ async def test_only_the_first_settling_counts(place: Place, steps: tuple[str, st
     assert await left(place, tokens=(100, MINUTE)) == 100 - first
 
 
-@pytest.mark.parametrize("used", [0, 90])
-async def test_nothing_is_given_to_the_next_window(place: Place, used: int) -> None:
-    """What was reserved in a window that has ended is neither given back to the next one nor charged there."""
+@pytest.mark.parametrize(
+    ("at_least", "remains"),
+    [
+        pytest.param(0, 50, id="nothing is known to have gone on"),
+        pytest.param(49, 50, id="less than reserved went on"),
+        pytest.param(80, 20, id="more than reserved went on"),
+        pytest.param(10**18, 0, id="more than can be counted"),
+        pytest.param(-1, 50, id="a count that cannot be"),
+    ],
+)
+async def test_d04_an_unknown_cost_is_at_least_what_went_on(
+    place: Place, at_least: int, remains: int
+) -> None:
+    """D04: who hangs up before the usage is told is charged what was reserved, or more where more was relayed."""
+    held = await take(place, tokens=(100, MINUTE), cost=50)
+    await held.settle(None, at_least=at_least)
+    assert await left(place, tokens=(100, MINUTE)) == remains
+
+
+async def test_a_known_cost_is_charged_as_it_was_told(place: Place) -> None:
+    """What the model told is right, whatever had been guessed of what went on."""
+    held = await take(place, tokens=(100, MINUTE), cost=50)
+    await held.settle(20, at_least=70)
+    assert await left(place, tokens=(100, MINUTE)) == 80
+
+
+@pytest.mark.parametrize("end", ["settle", "cancel"])
+async def test_nothing_is_given_back_to_the_next_window(place: Place, end: str) -> None:
+    """What was reserved in a window that has ended is lost with it."""
     held = await take(place, tokens=(100, MINUTE), cost=50)
     place.pass_(61)
     assert await allowed(place, tokens=(100, MINUTE), cost=60)
-    await held.settle(used)
+    await (held.cancel() if end == "cancel" else held.settle(0))
     assert await left(place, tokens=(100, MINUTE)) == 40
 
 
-async def test_a_window_that_has_ended_is_not_begun_by_settling(place: Place) -> None:
-    """Settling late leaves the next window unused, so it begins with the next call."""
+async def test_giving_back_late_begins_no_window(place: Place) -> None:
+    """What ends cheaper than reserved leaves the next window unused, so it begins with the next call."""
     held = await take(place, tokens=(100, MINUTE), cost=50)
     place.pass_(61)
-    await held.settle(90)
+    await held.settle(10)
     place.pass_(30)
     assert await allowed(place, tokens=(100, MINUTE), cost=100)
     place.pass_(50)
     assert not await allowed(place, tokens=(100, MINUTE))
+
+
+@pytest.mark.parametrize("used", [{"tokens": 90}, {"tokens": None, "at_least": 90}], ids=["told", "gone on"])
+async def test_d04_a_call_that_outlives_its_window_is_charged_to_the_next(
+    place: Place, used: dict[str, int | None]
+) -> None:
+    """D04: what an answer costs beyond its reservation is not free because it took longer than a window."""
+    held = await take(place, requests=(9, MINUTE), tokens=(100, MINUTE), cost=50)
+    place.pass_(61)
+    assert await allowed(place, tokens=(100, MINUTE), cost=10)
+    await held.settle(**used)  # type: ignore[arg-type]  # a table of both keywords
+    assert await left(place, tokens=(100, MINUTE)) == 50
+
+
+async def test_d04_a_call_that_outlives_its_window_begins_the_next(place: Place) -> None:
+    """D04: where no window is open, what is owed begins one, which ends a period after the settling and no later."""
+    held = await take(place, requests=(9, MINUTE), tokens=(100, MINUTE), cost=50)
+    place.pass_(150)
+    await held.settle(1_000_000)
+    assert not await allowed(place, tokens=(100, MINUTE))
+    assert await left(place, "requests", requests=(9, MINUTE)) == 9
+    place.pass_(58)
+    assert not await allowed(place, tokens=(100, MINUTE))
+    place.pass_(3)
+    assert await left(place, tokens=(100, MINUTE)) == 100
+
+
+async def test_d04_what_is_owed_is_the_callers_own(place: Place) -> None:
+    """D04: nobody pays for somebody else's long answer, nor at another model."""
+    held = await take(place, tokens=(100, MINUTE), cost=50)
+    place.pass_(61)
+    await held.settle(150)
+    assert await left(place, tokens=(100, MINUTE), caller=a_caller(oid=BOB)) == 100
+    assert await left(place, tokens=(100, MINUTE), model="gpt-4.1") == 100
+
+
+async def test_d04_answers_longer_than_a_window_cannot_outrun_it(place: Place) -> None:
+    """D04: with answers of 61 seconds under a limit per minute, a caller gets in once for each window it has paid for."""
+    through = 0
+    for _ in range(10):
+        try:
+            held = await take(place, tokens=(100, MINUTE), cost=1)
+        except RateLimited:
+            place.pass_(61)
+            continue
+        through += 1
+        place.pass_(61)
+        await held.settle(1_000)
+    assert through == 5
 
 
 async def test_at_once_exactly_the_amount_is_let_through(place: Place) -> None:

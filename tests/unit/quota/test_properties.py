@@ -22,6 +22,7 @@ STEPS = st.lists(
     st.one_of(
         st.tuples(st.just("reserve"), CALLERS, st.integers(0, 130)),
         st.tuples(st.just("settle"), st.integers(0, 20), st.none() | st.integers(0, 150)),
+        st.tuples(st.just("cut"), st.integers(0, 20), st.integers(0, 150)),
         st.tuples(st.just("cancel"), st.integers(0, 20), st.none()),
         st.tuples(st.just("pass"), st.sampled_from([7, 25, 61, 601]), st.none()),
     ),
@@ -50,6 +51,7 @@ class Taken:
     """What a call took, and from which windows."""
 
     held: Reservation
+    caller: str
     requests: Window
     tokens: Window
     cost: int
@@ -75,6 +77,13 @@ class Specification:
         requests.spent += 1
         tokens.spent += cost
         return requests, tokens
+
+    def settle(self, call: Taken, delta: int) -> None:
+        window = call.tokens
+        if delta > 0 and window.ends <= self.now:
+            account = self.accounts[call.caller]
+            window = account.tokens = self.window(account.tokens, TOKENS[1])
+        window.spent += delta
 
 
 async def play(place: Place, steps: list[tuple[str, object, object]]) -> None:
@@ -104,22 +113,30 @@ async def play(place: Place, steps: list[tuple[str, object, object]]) -> None:
             told = dict(held.headers)
             assert int(told["x-ratelimit-remaining-requests"]) == REQUESTS[0] - requests.spent >= 0
             assert int(told["x-ratelimit-remaining-tokens"]) == TOKENS[0] - tokens.spent >= 0
-            taken.append(Taken(held, requests, tokens, cost))
+            taken.append(Taken(held, one, requests, tokens, cost))
         elif taken:
             assert isinstance(one, int)
-            call = taken[one % len(taken)]
-            if step == "cancel":
-                await call.held.cancel()
-                if call.open:
-                    call.requests.spent -= 1
-                    call.tokens.spent -= call.cost
-            else:
-                assert other is None or isinstance(other, int)
-                await call.held.settle(other)
-                if call.open and other is not None:
-                    call.tokens.spent += other - call.cost
-            call.open = False
-            assert min(call.requests.spent, call.tokens.spent) >= 0
+            assert other is None or isinstance(other, int)
+            await end(specification, taken[one % len(taken)], step, other)
+
+
+async def end(specification: Specification, call: Taken, step: str, tokens: int | None) -> None:
+    """Let a call end as `step` says, in both; only its first end counts."""
+    if step == "cancel":
+        await call.held.cancel()
+        if call.open:
+            call.requests.spent -= 1
+        delta = -call.cost
+    elif step == "cut":
+        await call.held.settle(None, at_least=tokens or 0)
+        delta = max(0, (tokens or 0) - call.cost)
+    else:
+        await call.held.settle(tokens)
+        delta = 0 if tokens is None else tokens - call.cost
+    if call.open:
+        specification.settle(call, delta)
+    call.open = False
+    assert min(call.requests.spent, call.tokens.spent) >= 0
 
 
 @given(STEPS)

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
+from pathlib import Path
 
 import pytest
 
@@ -15,6 +17,7 @@ from tests.redis_server import RedisServer
 from tests.unit.quota.places import InRedis, a_caller, a_model, a_rule_of, allowed, left, take
 
 MINUTE = 60
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
@@ -68,7 +71,7 @@ async def test_reserving_is_one_round_trip(hosts: tuple[InRedis, InRedis], serve
 
 def _calls(admin: object) -> dict[str, int]:
     """Return what came over the wire: not what scripts did, nor what the test asks."""
-    inside = ("hmget", "hget", "hset", "hincrby", "pttl", "pexpire", "info", "config", "client")
+    inside = ("hmget", "hset", "hincrby", "pttl", "pexpire", "info", "config", "client")
     statistics = admin.info("commandstats")  # type: ignore[attr-defined]
     names = {name.removeprefix("cmdstat_"): one["calls"] for name, one in statistics.items()}
     return {name: calls for name, calls in names.items() if name.split("|")[0] not in inside}
@@ -90,16 +93,15 @@ async def test_i01_redis_holds_nothing_of_anybody(
 ) -> None:
     """I01: neither keys nor values tell a tenant, an object id, a model or a rule."""
     owners = make_owners(RedisStore.at(server.url, clock=FakeClock(), tokens=FakeTokens()))
-    await owners.remember(["resp_123"], a_caller(), "gpt-4.1-mini")
+    await owners.remember(
+        ["resp_123"], a_caller(), model="gpt-4.1-mini", resource="https://contoso.openai.azure.com"
+    )
     await take(hosts[0], requests=(2, MINUTE), tokens=(2, MINUTE))
     with server.admin as admin:
-        stored = {
-            key: admin.hgetall(key) if admin.type(key) == "hash" else admin.get(key)
-            for key in admin.scan_iter()
-        }
+        stored = {key: admin.hgetall(key) for key in admin.scan_iter()}
     assert len(stored) == 3
     assert all(key.startswith("groupgate:") for key in stored)
-    assert not any(told in str(stored) for told in (TENANT, ALICE, "engineers", "resp_123"))
+    assert not any(told in str(stored) for told in (TENANT, ALICE, "engineers", "resp_123", "contoso"))
 
 
 async def test_both_keys_of_a_call_are_in_one_slot(
@@ -122,6 +124,25 @@ async def test_windows_do_not_stay_in_redis(hosts: tuple[InRedis, InRedis], serv
     assert lives == [pytest.approx(MINUTE, abs=2), pytest.approx(3_600, abs=2)]
 
 
+async def test_the_documented_rights_are_enough(server: RedisServer) -> None:
+    """A user of Redis with the rights that docs/limits.md names counts, settles, remembers and is told."""
+    (line,) = re.findall("^user gate on .*$", (ROOT / "docs/limits.md").read_text("utf-8"), re.MULTILINE)
+    with server.admin as admin:
+        admin.execute_command("ACL", "SETUSER", *line.replace("PASSWORD", "secret").split()[1:])
+        host = InRedis(server, url=server.url.replace("//", "//gate:secret@"))
+        owners = make_owners(host.store)
+        late = await take(host, requests=(9, MINUTE), tokens=(100, MINUTE), cost=5)
+        await (await take(host, requests=(9, MINUTE), tokens=(100, MINUTE), cost=5)).cancel()
+        admin.delete(*admin.scan_iter("*:tokens:*"))
+        await late.settle(50)
+        assert await left(host, tokens=(100, MINUTE)) == 55
+        await owners.remember(["a"], a_caller(), model="gpt-4.1-mini", resource="https://contoso")
+        assert await owners.model_of("a", a_caller()) == "gpt-4.1-mini"
+        assert await owners.owns(["a"], a_caller(), resource="https://contoso")
+        admin.execute_command("ACL", "DELUSER", "gate")
+    await host.store.close()
+
+
 async def test_quota_and_owners_share_their_connections(server: RedisServer) -> None:
     """One gate opens one set of connections, as the clients that Redis counts show."""
     one, another = (RedisStore.at(server.url, clock=FakeClock(), tokens=FakeTokens()) for _ in range(2))
@@ -131,7 +152,7 @@ async def test_quota_and_owners_share_their_connections(server: RedisServer) -> 
         before = admin.info("clients")["connected_clients"]
         caller = Principal(tenant=TENANT, oid=ALICE, kind=Kind.USER)
         assert (await quota.reserve(a_model(), limited, caller, tokens=1)).counted == "shared"
-        await owners.remember(["a"], caller, "gpt-4.1-mini")
+        await owners.remember(["a"], caller, model="gpt-4.1-mini", resource="https://contoso")
         assert admin.info("clients")["connected_clients"] == before + 1
         assert await other.model_of("a", caller) == "gpt-4.1-mini"
         assert admin.info("clients")["connected_clients"] == before + 2

@@ -15,6 +15,7 @@ from shared.problem import RateLimited, Undecidable
 from shared.quota.reservation import Uncounted, Want
 from shared.quota.shared import SharedWindows
 from tests.redis_server import RedisServer, redis_server
+from tests.unit.quota.losing import losing_line
 from tests.unit.quota.places import InRedis, allowed, left, take
 
 MINUTE = 60
@@ -125,6 +126,82 @@ async def test_f34_an_emptied_redis_begins_anew(lasting: InRedis, server: RedisS
     assert await left(lasting, tokens=(100, MINUTE)) == 40
 
 
+async def test_f34_what_an_emptied_redis_is_owed_begins_its_window(
+    lasting: InRedis, server: RedisServer
+) -> None:
+    """F34, D04: what a call costs beyond its reservation is charged, though the reservation is forgotten."""
+    held = await take(lasting, tokens=(100, MINUTE), cost=10)
+    with server.admin as admin:
+        admin.flushall()
+    await held.settle(50)
+    assert await left(lasting, tokens=(100, MINUTE)) == 60
+
+
+@pytest.mark.parametrize("end", ["settle", "cancel"])
+async def test_d06_a_lost_answer_gives_nothing_back_twice(server: RedisServer, end: str) -> None:
+    """D06, F34: where the answer to giving back is lost, it was done or it was not, and never twice."""
+    async with losing_line(server) as line:
+        host = InRedis(server, url=line.url)
+        held, other = [await take(host, tokens=(100, MINUTE), cost=40) for _ in range(2)]
+        await other.settle(39)
+        line.losing = 1
+        await (held.cancel() if end == "cancel" else held.settle(0))
+        assert await left(host, tokens=(100, MINUTE)) == 61
+        await host.store.close()
+
+
+async def test_d06_a_lost_answer_charges_nothing_twice(server: RedisServer) -> None:
+    """D06: what costs more than was reserved is charged once at most."""
+    async with losing_line(server) as line:
+        host = InRedis(server, url=line.url)
+        held, other = [await take(host, tokens=(100, MINUTE), cost=10) for _ in range(2)]
+        await other.settle(9)
+        line.losing = 1
+        await held.settle(30)
+        assert await left(host, tokens=(100, MINUTE)) == 61
+        await host.store.close()
+
+
+async def test_d06_a_lost_reservation_is_counted_twice_at_most(server: RedisServer) -> None:
+    """D06: a reservation whose answer is lost is taken once more: the caller has less of this window, and never more."""
+    async with losing_line(server) as line:
+        host = InRedis(server, url=line.url)
+        assert await allowed(host, tokens=(100, MINUTE), cost=1)
+        line.losing = 1
+        held = await take(host, tokens=(100, MINUTE), cost=10)
+        assert await left(host, tokens=(100, MINUTE)) == 79
+        await held.cancel()
+        assert await left(host, tokens=(100, MINUTE)) == 89
+        line.losing = 1
+        assert not await allowed(host, tokens=(100, MINUTE), cost=89)
+        await host.store.close()
+
+
+@pytest.mark.parametrize("end", ["settle", "cancel"])
+async def test_d06_less_than_nothing_is_never_spent(lasting: InRedis, server: RedisServer, end: str) -> None:
+    """D06: whatever is given back, a window is at most unused, and its caller is not locked out."""
+    held = await take(lasting, tokens=(100, MINUTE), cost=40)
+    with server.admin as admin:
+        (key,) = admin.scan_iter()
+        admin.hset(key, "spent", "3")
+        await (held.cancel() if end == "cancel" else held.settle(1))
+        assert admin.hget(key, "spent") == "0"
+    assert await left(lasting, tokens=(100, MINUTE)) == 100
+
+
+@pytest.mark.parametrize("used", [999_999_999_999_999, 10**15, 10**400], ids=["15", "16", "401"])
+async def test_d04_a_count_beyond_every_number_refuses_and_does_not_fail(
+    lasting: InRedis, server: RedisServer, used: int
+) -> None:
+    """D04: whatever a model tells is counted as far as there are digits: 429 until the window ends, and no 503."""
+    held = await take(lasting, tokens=(100, MINUTE), cost=40)
+    await held.settle(used)
+    with server.admin as admin:
+        (key,) = admin.scan_iter()
+        assert admin.hget(key, "spent") == "9" * 15
+    assert not await allowed(lasting, tokens=(100, MINUTE))
+
+
 def a_list(admin: Any, key: str) -> None:
     admin.delete(key)
     admin.rpush(key, "x")
@@ -176,6 +253,20 @@ async def test_f34_a_poisoned_window_gives_nothing(
     assert await allowed(lasting, **asked)
 
 
+@pytest.mark.parametrize("poison", POISON[:-1])
+@pytest.mark.parametrize("used", [5, 50])
+async def test_f34_a_poisoned_window_is_not_mended_by_settling(
+    lasting: InRedis, server: RedisServer, used: int, poison: Any
+) -> None:
+    """F34: what is given back or owed makes no count of what is none: it stays refused, and settling never raises."""
+    held = await take(lasting, tokens=(100, MINUTE), cost=10)
+    with server.admin as admin:
+        (key,) = admin.scan_iter()
+        poison(admin, key)
+        await held.settle(used)
+    assert await closed(lasting, tokens=(100, MINUTE))
+
+
 async def test_f34_a_full_redis_gives_nothing(host: InRedis, mortal: RedisServer) -> None:
     """F34: where Redis may store nothing more, nothing is counted halfway."""
     with mortal.admin as admin:
@@ -200,7 +291,7 @@ async def test_f34_failover_to_a_server_that_may_not_write(host: InRedis, mortal
 async def test_an_outage_is_logged_once_and_names_nobody(
     host: InRedis, mortal: RedisServer, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """F34, R03: one line when it begins, one when it is over, without anything of a caller or a key."""
+    """F34, R03: one line for what was under way, one when it begins, one when it is over, without anything of a caller or a key."""
     caplog.set_level(logging.INFO, "groupgate")
     held = await take(host, tokens=(100, MINUTE), cost=10)
     mortal.kill()
@@ -211,7 +302,11 @@ async def test_an_outage_is_logged_once_and_names_nobody(
     mortal.start()
     assert await allowed(host, tokens=(100, MINUTE))
     lines = [record.getMessage() for record in caplog.records if record.name == "groupgate"]
-    assert lines == ["Redis cannot be asked: ConnectionError", "Redis answers again"]
+    assert lines == [
+        "An answer of Redis was lost: ConnectionError",
+        "Redis cannot be asked: ConnectionError",
+        "Redis answers again",
+    ]
 
 
 @pytest.mark.parametrize(

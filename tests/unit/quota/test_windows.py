@@ -68,6 +68,21 @@ def test_a_call_that_finds_no_room_takes_nothing(clock: FakeClock) -> None:
     windows.take(key(2), ONE, counted="instance")
 
 
+async def test_d04_what_is_owed_is_charged_though_too_many_windows_are_open(clock: FakeClock) -> None:
+    """D04, D05: no flood of callers makes a long answer free; what it adds is one window for each call in flight."""
+    windows = Windows(clock, most=10)
+    held = windows.take(key(0), (Want("tokens", 10, MINUTE, 1),), counted="instance")
+    clock.move(MINUTE)
+    for number in range(1, 11):
+        windows.take(key(number), ONE, counted="instance")
+    await held.settle(20)
+    with pytest.raises(RateLimited):
+        windows.take(key(0), (Want("tokens", 10, MINUTE, 1),), counted="instance")
+    assert len(windows) == 11
+    with pytest.raises(Undecidable):
+        windows.take(key(11), ONE, counted="instance")
+
+
 def test_d04_callers_that_come_once_leave_no_more_than_is_open(clock: FakeClock) -> None:
     """D04, D05: with a steady stream of new callers, ended windows do not pile up."""
     windows = Windows(clock)
