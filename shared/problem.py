@@ -198,9 +198,9 @@ DEFAULT_RETRY_AFTER: Final[Mapping[Slug, float]] = MappingProxyType(
 """Seconds told in Retry-After where nobody gave a better number (threats, section 6)."""
 
 
-LONG_WAIT: Final = 60
-"""Seconds; public clients wait for Retry-After up to one or two minutes, depending on their version, and come back after
-a few seconds where it is longer."""
+LONG_WAIT: Final = 30
+"""Seconds beyond which a wait is the caller's to know of: public clients sleep through one or two minutes of Retry-After
+without a word, and come back after a few seconds where it is longer."""
 NOT_AGAIN: Final = ("x-should-retry", "false")
 """Keeps OpenAI's clients from trying again by themselves."""
 _LASTING: Final = frozenset(
@@ -351,7 +351,7 @@ def _worth_retrying(problem: Problem) -> bool:
     """Say whether a client may try again by itself: it does so soon, whatever it was told to wait (openai-python)."""
     if problem.slug in _LASTING:
         return False
-    return problem.retry_after is None or problem.retry_after < LONG_WAIT
+    return problem.retry_after is None or problem.retry_after <= LONG_WAIT
 
 
 def retry_after_seconds(seconds: float) -> int:

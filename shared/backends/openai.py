@@ -215,7 +215,7 @@ class OpenAI:
 def _no_sooner(forwarded: Forwarded) -> Forwarded:
     """Return a relayed error that keeps clients from coming back before a long wait is over (see problem.render)."""
     headers = forwarded.reply.headers
-    if int(dict(headers).get("retry-after", "0")) < problem.LONG_WAIT:
+    if int(dict(headers).get("retry-after", "0")) <= problem.LONG_WAIT:
         return forwarded
     return replace(forwarded, reply=replace(forwarded.reply, headers=(*headers, problem.NOT_AGAIN)))
 

@@ -9,7 +9,7 @@ import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final
+from typing import Final, get_args
 
 import msgspec
 
@@ -23,7 +23,7 @@ from shared.identity.document import parse_principal
 from shared.identity.easyauth import PRINCIPAL, PRINCIPAL_ID, PRINCIPAL_IDP, PROVIDER
 from shared.ids import guid
 from shared.model import Asked, Headers, Kind, Membership, Principal, Reason
-from shared.operations import DEFAULT
+from shared.operations import DEFAULT, ModelOperation
 from shared.policy.routing import match
 from shared.problem import Unauthenticated, Undecidable
 from shared.settings import Settings
@@ -71,19 +71,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     target.add_argument("--model", metavar="NAME", help="the model's name in the policy")
     parser.add_argument("--deployment", metavar="NAME", help="the azureml-model-deployment that is asked for")
     parser.add_argument(
-        "--operation", metavar="NAME", default=DEFAULT[0], help="what is asked of a model (%(default)s)"
-    )
+        "--operation", choices=get_args(ModelOperation), metavar="NAME",
+        help=f"what is asked of a model: {', '.join(get_args(ModelOperation))}; default {DEFAULT[0]}",
+    )  # fmt: skip
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation; return 0 for allow, 1 for deny, 2 for an error."""
+    if arguments.model is not None and arguments.deployment is not None:
+        print("groupgate explain: --deployment goes with --endpoint", file=sys.stderr)
+        return ERROR
+    if arguments.model is None and arguments.operation is not None:
+        print("groupgate explain: --operation goes with --model", file=sys.stderr)
+        return ERROR
     if arguments.model is None:
         asked = Asked(
             target="endpoint", name=arguments.endpoint, operation="score", deployment=arguments.deployment
         )
     else:
-        asked = Asked(target="model", name=arguments.model, operation=arguments.operation)
+        asked = Asked(target="model", name=arguments.model, operation=arguments.operation or DEFAULT[0])
     # What a credential tells of its tries would stand between the lines; the reason says what came of them.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:

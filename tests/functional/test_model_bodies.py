@@ -59,7 +59,7 @@ async def test_no_hostile_body_is_counted_or_costs_a_token(gate: Gate, world: Wo
 @pytest.mark.parametrize(
     ("path", "fields"),
     [
-        (CHAT, {"n_predict": 5}),
+        (CHAT, {"top_n_sigma": 5}),
         (CHAT, {"messages": [{"role": "user", "content": [{"type": "image_url", "image_url": {"url": "https://a.example/x"}}]}]}),
         (RESPONSES, {"input": "x", "tools": [{"type": "web_search"}]}),
     ],

@@ -128,7 +128,7 @@ async def test_usage_sums_up_what_was_called(world: World) -> None:
 
         out, _ = await summed(world, gate)
         heading, *lines, last = out.splitlines()
-        assert heading.split()[:3] == ["group", "model", "day"]
+        assert heading.split()[:3] == ["group", "model", "caller"]
         assert any(line.split()[:2] == [MEMBER, "gpt"] for line in lines)
         assert last.split()[0] == "total"
         assert "570" in last.split()

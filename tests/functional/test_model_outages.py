@@ -111,7 +111,7 @@ async def test_faults_of_models_are_named_and_refuse_everything(world: World) ->
     broken = text[at:].replace(f'"{world.upstream.url}"', f'"{world.upstream.url}/openai"', 1)
     faulty = world.folder / "faulty-models.toml"
     faulty.write_text(
-        text[:at] + broken.replace('"n_predict"', '"api_key"', 1).replace("'audio/speech'", "'files'", 1)
+        text[:at] + broken.replace('"top_n_sigma"', '"api_key"', 1).replace("'audio/speech'", "'files'", 1)
     )
     log = await refuses(world, faulty, "models.default.url")
     for place in ("models.default.url", "models.named.fields", "operations"):

@@ -90,7 +90,8 @@ async def test_tokens_are_settled_for_both(gates: tuple[Gate, Gate], world: Worl
     spent = 50
     rows = (
         (COUNTED, False, 50),
-        (says(answer(500)), False, 0),
+        (says(answer(422)), False, 0),
+        (says(answer(500)), False, reserved),
         (says(answer(200, chat())), False, reserved),
         (streams(event({"choices": [], "usage": usage(40, 10)}), b"data: [DONE]\n\n"), True, 50),
     )

@@ -54,7 +54,7 @@ MODELS: dict[str, str] = {
     "narrow": "concurrency = 1",
     "small": 'max-body = "1KiB"',
     "quiet": "relay-errors = false",
-    "named": f'fields = ["item_reference", "image_url", "tools.web_search", "n_predict"]\n{_ALL}',
+    "named": f'fields = ["item_reference", "image_url", "tools.web_search", "top_n_sigma"]\n{_ALL}',
     "helpful": f'help = "{HELP}"',
     "fleeting": f'max-membership-age = "1s"\nrecheck-refused = "500ms"\n{_ALL}',
     "secret": _ALL,

@@ -42,7 +42,7 @@ Service Authentication's own 401 and 403, never reach it and look different.
 
 Under `/openai/` and `/models/` the same document has one more member, which [clients of models](models.md#refusals)
 read: `"error": {"code": SLUG, "message": DETAIL}`. What a client should not try again by itself, since somebody has to
-mend something first or it would have to wait for more than a minute, has `x-should-retry: false` there.
+mend something first or it would have to wait for more than half a minute, has `x-should-retry: false` there.
 """
 
 _REASONS_INTRO = """\

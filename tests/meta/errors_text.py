@@ -80,7 +80,7 @@ SLUGS = {
         "What the rule gives is used up: the caller's own share, or with `per = \"rule\"` everybody's. Nothing was sent, "
         "and nothing was taken of any limit.",
         "Wait as long as `Retry-After` says; `x-should-retry: false` tells clients not to try by themselves where that is "
-        "more than a minute. A smaller `max_tokens` may fit.",
+        "more than half a minute. A smaller `max_tokens` may fit.",
         "See [limits](limits.md): who used how much tells `groupgate usage`.",
         (
             "`Retry-After`: seconds to the next window",

@@ -164,8 +164,8 @@ def test_whether_a_client_may_try_again_by_itself(slug: Slug) -> None:
 
     for wait in (0, 60, 60.5, 86_400, None):
         assert told(openai=False, retry_after=wait) is None
-    assert told(openai=True, retry_after=59.5) == ("false" if slug in LASTING else None)
-    assert told(openai=True, retry_after=WAITS.get(slug, 60)) == "false"
+    assert told(openai=True, retry_after=30) == ("false" if slug in LASTING else None)
+    assert told(openai=True, retry_after=WAITS.get(slug, 31)) == "false"
     by_itself = told(openai=True, retry_after=None)
     assert by_itself == ("false" if slug in LASTING else None)
 
