@@ -1,27 +1,38 @@
-"""The `langchain-openai` package, unchanged: its base URL and a token are all that it is told."""
+"""The `langchain-openai` package, unchanged: its base URL and a token are all that it is told.
+
+It is imported by the tests themselves: it takes seconds, which every worker would spend on collecting alone.
+"""
+
+from __future__ import annotations
 
 import json
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import openai
 import pytest
-from langchain_openai import AzureChatOpenAI, AzureOpenAIEmbeddings, ChatOpenAI, OpenAIEmbeddings
 
 from tests.functional.clients.around import ASSISTANT, Around, Door
 from tests.functional.clients.makers import VERSION
 from tests.functional.differences import Mode
 
-Make = Callable[..., ChatOpenAI | AzureChatOpenAI]
+if TYPE_CHECKING:
+    from langchain_openai import AzureChatOpenAI, ChatOpenAI
+
+Make = Callable[..., "ChatOpenAI | AzureChatOpenAI"]
 STORY = [("system", "You are brief."), ("human", "Tell me a story.")]
 FEW: dict[str, Any] = {"max_tokens": 8, "seed": 7}
 
 
 def chat_openai(url: str, token: str, **how: Any) -> ChatOpenAI:
+    from langchain_openai import ChatOpenAI  # noqa: PLC0415 - see above
+
     return ChatOpenAI(base_url=f"{url}/openai/v1", api_key=token, **({"model": ASSISTANT} | how))
 
 
 def azure_chat_openai(url: str, token: str, **how: Any) -> AzureChatOpenAI:
+    from langchain_openai import AzureChatOpenAI  # noqa: PLC0415 - see above
+
     return AzureChatOpenAI(
         azure_endpoint=url,
         azure_ad_token_provider=lambda: token,
@@ -97,6 +108,8 @@ def test_tools_and_structured_answers_are_asked_for(client: ChatOpenAI | AzureCh
 
 def test_embeddings(door: Door) -> None:
     """A vector for each text; what a text costs is not counted here, which would need the tokenizer's files."""
+    from langchain_openai import AzureOpenAIEmbeddings, OpenAIEmbeddings  # noqa: PLC0415 - see above
+
     token = door.caller()
     here = OpenAIEmbeddings(
         base_url=f"{door.url}/openai/v1", api_key=token, model=ASSISTANT, check_embedding_ctx_length=False
@@ -115,6 +128,8 @@ def test_embeddings(door: Door) -> None:
 
 def test_a_second_name_is_refused(door: Door) -> None:
     """Who names a deployment and leaves the package's own default for the model names two: 400 (threat T06)."""
+    from langchain_openai import AzureOpenAIEmbeddings  # noqa: PLC0415 - see above
+
     token = door.caller()
     client = AzureOpenAIEmbeddings(
         azure_endpoint=door.url,
