@@ -12,8 +12,16 @@ app = func.FunctionApp(http_auth_level=func.AuthLevel.ANONYMOUS)
 
 if settings.http == "stream":
     # Importing this is what switches the whole app to streaming, so it happens only here.
-    from shared.hosting.streaming import function_for
+    from shared.hosting.streaming import durable_function_for, function_for
 else:
-    from shared.hosting.classic import function_for
+    from shared.hosting.classic import durable_function_for, function_for
 
-register(app, function_for, build(settings).handle)
+gate = build(settings)
+register(app, function_for, gate.handle)
+
+if settings.jobs:
+    # Importing this imports Durable, so it happens only here: a setting decides, and no slip in the policy can take
+    # the functions from under jobs that run.
+    from shared.hosting.jobs import register_jobs
+
+    register_jobs(app, durable_function_for, gate)

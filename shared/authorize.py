@@ -34,7 +34,7 @@ async def authorize(policy: Policy, memberships: Memberships, principal: Princip
     decision = engine.decide(route, asked, principal, known)
     unknown = (
         frozenset[str]()
-        if isinstance(decision, Allow) and not route.limited
+        if isinstance(decision, Allow) and not route.limited and asked.wanted is None
         else engine.open_questions(route, asked, principal, known)
     )
     if unknown:

@@ -22,6 +22,7 @@ from shared.model import (
     Inbound,
     Kind,
     Policy,
+    Principal,
     Reason,
     Reply,
     Route,
@@ -33,6 +34,7 @@ from shared.ports import (
     Backend,
     Call,
     Clock,
+    Decide,
     Memberships,
     Quota,
     Recorder,
@@ -113,7 +115,7 @@ class Gate:
             raise
         if isinstance(admitted, Deny):
             await self._record(trail, admitted)
-            raise problem.forbidden(help_text=_help(trail, admitted))
+            raise problem.forbidden(detail=_detail(trail, admitted))
         allow, call = admitted
         await self._record_allow(backend, allow, call, trail)
         reply = await self._forward(backend, call, trail)
@@ -125,12 +127,14 @@ class Gate:
         """Answer with what the gate itself knows: who the caller is, or which models it may use."""
         principal = trail.principal = await self._authenticator.authenticate(inbound.headers)
         _check_method(address, inbound)
+        page = describe if address is ADDRESSES["me"] else list_models
+        return await page(principal, self._policy, self._decider(principal))
 
+    def _decider(self, principal: Principal) -> Decide:
         async def decide(asked: Asked) -> Decision:
             return (await authorize(self._policy, self._memberships, principal, asked)).decision
 
-        page = describe if address is ADDRESSES["me"] else list_models
-        return await page(principal, self._policy, decide)
+        return decide
 
     async def _admit(
         self, address: Address, backend: Backend, inbound: Inbound, trail: Trail
@@ -143,6 +147,13 @@ class Gate:
             return Deny(reason=Reason.CLIENT_NOT_ALLOWED)
         asked = trail.asked = await backend.resolve(asked, inbound, principal)
         ruling = trail.ruling = await authorize(self._policy, self._memberships, principal, asked)
+        if isinstance(ruling.decision, Allow) and ruling.route is not None:
+            specified = await backend.specify(
+                ruling.route, asked, inbound, principal, self._decider(principal)
+            )
+            if specified is not asked:
+                asked = trail.asked = specified
+                ruling = trail.ruling = await authorize(self._policy, self._memberships, principal, asked)
         match ruling.decision, ruling.route:
             case Allow() as allow, Route() as route:
                 rule = _on_record(route, allow)
@@ -281,8 +292,13 @@ def _check_method(address: Address, inbound: Inbound) -> None:
         check_method(inbound.method, address.methods)
 
 
-def _help(trail: Trail, deny: Deny) -> str | None:
-    """Return the policy's help where the refused caller may read it: a user of the own tenant, by no deny rule."""
+def _detail(trail: Trail, deny: Deny) -> str | None:
+    """Return what the refused caller may read: what in a job is not allowed, or the policy's help.
+
+    Help is for a user of the own tenant whom no deny rule refused.
+    """
+    if deny.place is not None:
+        return f"{deny.place} is not what the policy lets your jobs have."
     ruling, principal = trail.ruling, trail.principal
     if ruling is None or ruling.route is None or principal is None or principal.kind is not Kind.USER:
         return None

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any, get_args
+from types import MappingProxyType
+from typing import Any, Final, get_args
 
 import msgspec
 
-from shared.model import Allow, Asked, Decision, Policy, Principal, Reply, Route
-from shared.operations import ModelOperation
+from shared.model import Allow, Asked, Policy, Principal, Reply, Route
+from shared.operations import SUBMIT, ModelOperation
+from shared.ports import Decide
 from shared.surface import ADDRESSES
 
-Decide = Callable[[Asked], Awaitable[Decision]]
+_USE: Final = MappingProxyType({"online": ("score", "score"), "batch": ("jobs", SUBMIT)})
+"""For each kind of endpoint: the address that is told, and the operation that whoever reads of it may ask there."""
 
 
 async def describe(principal: Principal, policy: Policy, decide: Decide) -> Reply:
@@ -67,13 +69,15 @@ async def _operations(route: Route, decide: Decide) -> list[str]:
 
 
 async def _entry(route: Route, decide: Decide) -> dict[str, Any] | None:
+    address, operation = _USE[route.kind]
+
     def asked(deployment: str | None) -> Asked:
-        return Asked(target=route.target, name=route.name, operation="score", deployment=deployment)
+        return Asked(target=route.target, name=route.name, operation=operation, deployment=deployment)
 
     unnamed = isinstance(await decide(asked(None)), Allow)
     named = sorted({name for rule in route.rules for name in rule.deployments or ()})
     deployments = [name for name in named if isinstance(await decide(asked(name)), Allow)]
     if not unnamed and not deployments:
         return None
-    path = "/" + ADDRESSES["score"].template.replace("{name}", route.name)
-    return {"name": route.name, "kind": route.kind, "score": path, "deployments": deployments}
+    path = "/" + ADDRESSES[address].template.replace("{name}", route.name)
+    return {"name": route.name, "kind": route.kind, address: path, "deployments": deployments}

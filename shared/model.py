@@ -8,6 +8,9 @@ from typing import Literal, Protocol
 
 import msgspec
 
+from shared.job import Stored
+from shared.places import Place
+
 
 class Kind(enum.StrEnum):
     """What a caller is to the tenant (design, ruling "Kind")."""
@@ -50,12 +53,15 @@ class Reason(enum.StrEnum):
     TOKEN_INVALID = "token-invalid"  # noqa: S105 - a reason code, not a secret
     PLATFORM_AUTH_OFF = "platform-auth-off"
     PRINCIPAL_NOT_FOUND = "principal-not-found"
+    JOB_NOT_FOUND = "job-not-found"
+    JOB_OWNER_MISMATCH = "job-owner-mismatch"
 
     GRAPH_UNAVAILABLE = "graph-unavailable"
     GRAPH_FORBIDDEN = "graph-forbidden"
     KEYS_UNAVAILABLE = "keys-unavailable"
     CREDENTIAL_UNAVAILABLE = "credential-unavailable"
     LIMITS_UNAVAILABLE = "limits-unavailable"
+    JOB_STORE_UNAVAILABLE = "job-store-unavailable"
     AUDIT_UNAVAILABLE = "audit-unavailable"
     MISCONFIGURED = "misconfigured"
 
@@ -133,6 +139,8 @@ class Inbound(msgspec.Struct, frozen=True, kw_only=True):
     body: Body
     streams: bool
     """Whether the host can send an answer on as it comes; else the gate gives it whole."""
+    jobs: object = None
+    """Where batch jobs are kept, as the host gave it to this invocation: a ports.JobStore; None for other addresses."""
 
 
 class Principal(msgspec.Struct, frozen=True, kw_only=True):
@@ -153,6 +161,22 @@ class Principal(msgspec.Struct, frozen=True, kw_only=True):
 TargetKind = Literal["endpoint", "model"]
 
 
+class Wanted(msgspec.Struct, frozen=True, kw_only=True):
+    """What a batch job wants to read, write and change: parsed and canonical, not yet checked against the policy.
+
+    Each is with its place in the request's body, such as `properties.InputData.data.Uri`.
+    """
+
+    inputs: tuple[tuple[str, Place], ...] = ()
+    outputs: tuple[tuple[str, Place], ...] = ()
+    literals: tuple[tuple[str, str], ...] = ()
+    """Place and name of each literal that could be an address; plain ones need no leave."""
+    experiments: tuple[tuple[str, str], ...] = ()
+    computes: tuple[tuple[str, str], ...] = ()
+    settings: tuple[tuple[str, str], ...] = ()
+    """Place and name of each further property."""
+
+
 class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a request wants: parsed by a backend, strict and bounded, not yet checked against the policy."""
 
@@ -160,6 +184,12 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     name: str
     operation: str
     deployment: str | None = None
+    wanted: Wanted | None = None
+    """What a batch job is to do; None until its body is read, and for everything else."""
+    everyones: bool = False
+    """Whether jobs of others are asked for: only a rule with `see = "all"` gives them."""
+    job: Stored | None = None
+    """The stored job that the address names, once it is found."""
 
 
 class Rate(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +212,40 @@ class Limits(msgspec.Struct, frozen=True, kw_only=True):
     """What a shared limit does while Redis cannot be asked: refuse, or count in this instance."""
 
 
+class JobTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What an allow rule of a batch endpoint lets jobs do; what it does not name is not allowed."""
+
+    inputs: tuple[Place, ...] = ()
+    """Where inputs may lie: at or below any of these."""
+    outputs: tuple[Place, ...] = ()
+    """Where outputs may lie: at or below any of these."""
+    own_folder: bool = True
+    """Whether each output is put into a folder of its own for the caller and the job."""
+    literals: frozenset[str] = frozenset()
+    """Names of literal inputs that may hold any text."""
+    experiments: frozenset[str] = frozenset()
+    computes: frozenset[str] = frozenset()
+    settings: frozenset[str] = frozenset()
+    """Names of further properties that a job may set."""
+    see_all: bool = False
+    """Whether jobs of others may be seen and cancelled too."""
+    notify: str | None = None
+    """Where the end of a job is told; None is nowhere."""
+
+
+class BatchTerms(msgspec.Struct, frozen=True, kw_only=True):
+    """What the policy says of a batch endpoint beyond what every endpoint has."""
+
+    workspace: str | None
+    """ARM id of the workspace; None where the policy does not say."""
+    management: str
+    """Base address of Azure Resource Manager, without a slash at its end."""
+    job_timeout: float
+    """Seconds from acceptance after which a job is cancelled."""
+    running_jobs: int
+    """Jobs that one caller may have unfinished at once."""
+
+
 class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """One rule of the policy, groups resolved to object ids."""
 
@@ -198,6 +262,8 @@ class Rule(msgspec.Struct, frozen=True, kw_only=True):
     """Allow: what may be named (empty: none). Deny: what is denied; None is every deployment and none named."""
     limits: Limits | None = None
     """What this rule gives away while it is the one on record; None is no bound."""
+    job: JobTerms | None = None
+    """What it lets jobs do; None but for allow rules of batch endpoints."""
 
 
 class Lifetimes(msgspec.Struct, frozen=True, kw_only=True):
@@ -214,9 +280,9 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     target: TargetKind
     name: str
     kind: str
-    """`online` or `openai`; later `batch`."""
+    """`online`, `batch` or `openai`."""
     url: str
-    """Online: the scoring URI. OpenAI: the resource's address, with no path."""
+    """Online and batch: the scoring URI. OpenAI: the resource's address, with no path."""
     scope: str
     operations: frozenset[str]
     """What may be asked of it; an operation that is not here is denied."""
@@ -241,6 +307,8 @@ class Route(msgspec.Struct, frozen=True, kw_only=True):
     """What a model's requests may hold beyond what the gate lets through by itself (docs, "Models")."""
     default_max_tokens: int | None = None
     """Tokens to reserve for the answer of a model where the request does not bound it; None where the policy is silent."""
+    batch: BatchTerms | None = None
+    """None but for batch endpoints."""
 
 
 class Policy(msgspec.Struct, frozen=True, kw_only=True):
@@ -310,6 +378,8 @@ class Deny(msgspec.Struct, frozen=True, kw_only=True):
     reason: Reason
     rule: str | None = None
     proof: Fact | None = None
+    place: str | None = None
+    """`input-not-allowed`: where in the body it stands; the caller may read it."""
 
 
 Decision = Allow | Deny

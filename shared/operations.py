@@ -12,6 +12,13 @@ from typing import Final, Literal
 ONLINE: Final = frozenset({"score", "swagger"})
 """What an Azure ML online endpoint offers."""
 
+SUBMIT: Final = "jobs/submit"
+LIST: Final = "jobs/list"
+STATUS: Final = "jobs/status"
+CANCEL_JOB: Final = "jobs/cancel"
+BATCH: Final = frozenset({SUBMIT, LIST, STATUS, CANCEL_JOB})
+"""What an Azure ML batch endpoint offers."""
+
 ModelOperation = Literal[
     "chat/completions",
     "completions",

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iterable, Mapping
 from typing import Protocol
 
 import msgspec
 
+from shared.job import Intent, Progress, Stored
 from shared.model import (
     Allow,
     Asked,
+    Decision,
     Deny,
     Headers,
     Inbound,
@@ -139,19 +141,26 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     hide_usage: bool = False
     """Whether the gate asked for the usage that the caller did not ask for."""
     principal: Principal
+    intent: Intent | None = None
+    """The batch job that is to be started; None for everything else."""
 
 
 class Forwarded(msgspec.Struct, frozen=True, kw_only=True):
     """The model's answer in the gate's words: what goes to the caller, and what the audit says of it."""
 
     reply: Reply
-    upstream_status: int
+    upstream_status: int | None
+    """None where the gate answers from what it has stored."""
     first_byte: float
     """When the answer's headers were here, on the monotonic clock."""
     usage: Usage | None = None
     """The tokens that a whole answer told; a stream tells its own."""
     framed: bool = True
     """Whether HTTP itself tells where the body ends, and not just the end of the connection (RFC 9112, section 6.3)."""
+
+
+Decide = Callable[[Asked], Awaitable[Decision]]
+"""Answers a question of the caller that is being served, by the policy and the membership that matters."""
 
 
 class Backend(Protocol):
@@ -162,6 +171,14 @@ class Backend(Protocol):
 
     async def resolve(self, asked: Asked, inbound: Inbound, principal: Principal) -> Asked:
         """Return all that is asked, by a known caller: what only the body can tell as well; raise problem.Problem."""
+
+    async def specify(
+        self, route: Route, asked: Asked, inbound: Inbound, principal: Principal, decide: Decide
+    ) -> Asked:
+        """Return all that an allowed caller asks: `asked` itself, or with what has to be decided once more.
+
+        Raise problem.Problem.
+        """
 
     async def prepare(
         self,
@@ -232,6 +249,35 @@ class Owners(Protocol):
         """Say whether `principal` made every one of the things with these ids at `resource`."""
 
 
+class JobStore(Protocol):
+    """Keeps batch jobs where a crash does not lose them: Durable Functions.
+
+    Every method raises problem.Undecidable (job-store-unavailable) when the store does not answer; then what was to be
+    written may or may not be there.
+    """
+
+    async def start(self, intent: Intent) -> None:
+        """Store `intent` and start its orchestration; return once that is durable."""
+
+    async def get(self, job: str) -> Stored | None:
+        """Return the job with this id; None when there is none, or what is there is no job of the gate."""
+
+    async def find(self, prefix: str, *, running: bool = False) -> tuple[Stored, ...]:
+        """Return every job whose id begins with `prefix`, newest first; with `running` only those that have not ended."""
+
+    async def note(self, name: str, value: Mapping[str, str]) -> tuple[Mapping[str, str], bool]:
+        """Write `value` under `name` unless something is there; return what is there, and whether this call wrote it.
+
+        Exactly one of many at once writes. A note is never changed, and stays for some days.
+        """
+
+    async def noted(self, name: str) -> Mapping[str, str] | None:
+        """Return the note of this name, None when there is none."""
+
+    async def wake(self, job: str) -> None:
+        """Have the job's orchestration look again at once, where it still runs. Only hastens: it may be lost."""
+
+
 class Recorder(Protocol):
     """The audit trail, as the gate uses it."""
 
@@ -269,6 +315,9 @@ class Recorder(Protocol):
         usage: Usage | None = None,
     ) -> None:
         """Record how an allowed call ended. Never raises."""
+
+    async def job(self, intent: Intent, progress: Progress, *, previous: str | None) -> None:
+        """Record a change of a batch job: what it is now, and its status before; raise problem.Undecidable."""
 
 
 class AuditSink(Protocol):

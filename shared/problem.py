@@ -5,7 +5,7 @@ The tree::
     Problem                 an answer that is the gate's own and not the model's
     ├── Unauthenticated     401  who is calling is not proven
     ├── AskedWrongly        4xx  the request itself cannot be taken
-    ├── NotFound            404  no such operation of models, or a stored response that is not the caller's own
+    ├── NotFound            404  no such operation of models, or a stored response or job that is not the caller's own
     ├── RateLimited         429  the caller has used up what its rule gives
     ├── Undecidable         503  the gate could not decide, or not record, or not ask with its own identity
     └── UpstreamFault       what the model's side did, in the gate's words
@@ -48,6 +48,8 @@ class Slug(enum.StrEnum):
     PRINCIPAL_INVALID = "principal-invalid"
     FORBIDDEN = "forbidden"
     NOT_FOUND = "not-found"
+    JOB_NOT_FOUND = "job-not-found"
+    IDEMPOTENCY_CONFLICT = "idempotency-conflict"
     INVALID_REQUEST = "invalid-request"
     METHOD_NOT_ALLOWED = "method-not-allowed"
     LENGTH_REQUIRED = "length-required"
@@ -61,6 +63,7 @@ class Slug(enum.StrEnum):
     CREDENTIAL_UNAVAILABLE = "upstream-credential-unavailable"
     LIMITS_UNAVAILABLE = "limits-unavailable"
     AUDIT_UNAVAILABLE = "audit-unavailable"
+    JOB_STORE_UNAVAILABLE = "job-store-unavailable"
     UPSTREAM_UNREACHABLE = "upstream-unreachable"
     UPSTREAM_TIMEOUT = "upstream-timeout"
     UPSTREAM_RATE_LIMITED = "upstream-rate-limited"
@@ -86,6 +89,12 @@ TABLE: Final[Mapping[Slug, Row]] = MappingProxyType(
         ),
         Slug.FORBIDDEN: Row(403, "Not allowed", "You may not call this, or it does not exist."),
         Slug.NOT_FOUND: Row(404, "Not found", "There is no such thing here, or it is not yours."),
+        Slug.JOB_NOT_FOUND: Row(404, "No such job", "There is no such job here, or it is not yours."),
+        Slug.IDEMPOTENCY_CONFLICT: Row(
+            409,
+            "The key is taken",
+            "Another job was started with this Idempotency-Key. Send a new key, or the same body.",
+        ),
         Slug.INVALID_REQUEST: Row(
             400, "The request is not valid", "The request cannot be accepted as it stands."
         ),
@@ -117,6 +126,12 @@ TABLE: Final[Mapping[Slug, Row]] = MappingProxyType(
         Slug.CREDENTIAL_UNAVAILABLE: Row(503, "The gate has no credential", _UNSURE),
         Slug.LIMITS_UNAVAILABLE: Row(503, "Limits cannot be counted", _UNSURE),
         Slug.AUDIT_UNAVAILABLE: Row(503, "The decision cannot be recorded", _UNSURE),
+        Slug.JOB_STORE_UNAVAILABLE: Row(
+            503,
+            "Jobs cannot be stored",
+            "Whether the job was stored is not known. Try again after the time in Retry-After, with the same "
+            "Idempotency-Key.",
+        ),
         Slug.UPSTREAM_UNREACHABLE: Row(
             502, "The model cannot be reached", "The connection to the model failed."
         ),
@@ -163,6 +178,8 @@ OF_REASON: Final[Mapping[Reason, Slug]] = MappingProxyType(
         Reason.OPERATION_NOT_ALLOWED: Slug.FORBIDDEN,
         Reason.INPUT_NOT_ALLOWED: Slug.FORBIDDEN,
         Reason.PRINCIPAL_NOT_FOUND: Slug.FORBIDDEN,
+        Reason.JOB_NOT_FOUND: Slug.JOB_NOT_FOUND,
+        Reason.JOB_OWNER_MISMATCH: Slug.JOB_NOT_FOUND,
         Reason.PRINCIPAL_MISSING: Slug.AUTHENTICATION_REQUIRED,
         Reason.PRINCIPAL_MALFORMED: Slug.PRINCIPAL_INVALID,
         Reason.PROVIDER_MISMATCH: Slug.PRINCIPAL_INVALID,
@@ -178,12 +195,15 @@ OF_REASON: Final[Mapping[Reason, Slug]] = MappingProxyType(
         Reason.CREDENTIAL_UNAVAILABLE: Slug.CREDENTIAL_UNAVAILABLE,
         Reason.LIMITS_UNAVAILABLE: Slug.LIMITS_UNAVAILABLE,
         Reason.AUDIT_UNAVAILABLE: Slug.AUDIT_UNAVAILABLE,
+        Reason.JOB_STORE_UNAVAILABLE: Slug.JOB_STORE_UNAVAILABLE,
         Reason.OVERLOADED: Slug.OVERLOADED,
         Reason.INVALID_REQUEST: Slug.INVALID_REQUEST,
         Reason.RATE_LIMITED: Slug.RATE_LIMITED,
     }
 )
 """What a caller reads for each reason that is no allow."""
+
+_JOBS: Final = frozenset({Reason.JOB_NOT_FOUND, Reason.JOB_OWNER_MISMATCH})
 
 DEFAULT_RETRY_AFTER: Final[Mapping[Slug, float]] = MappingProxyType(
     {
@@ -193,6 +213,7 @@ DEFAULT_RETRY_AFTER: Final[Mapping[Slug, float]] = MappingProxyType(
         Slug.CREDENTIAL_UNAVAILABLE: 10,
         Slug.LIMITS_UNAVAILABLE: 5,
         Slug.AUDIT_UNAVAILABLE: 5,
+        Slug.JOB_STORE_UNAVAILABLE: 10,
     }
 )
 """Seconds told in Retry-After where nobody gave a better number (threats, section 6)."""
@@ -257,10 +278,10 @@ class AskedWrongly(Problem):
 
 
 class NotFound(Problem):
-    """404: no such operation, or a stored response that is not the caller's own; alike for both (threat T09)."""
+    """404: no such operation, or something stored that is not the caller's own; alike for both (threats T09, I07)."""
 
     def __init__(self, reason: Reason) -> None:
-        super().__init__(Slug.NOT_FOUND, reason)
+        super().__init__(OF_REASON[reason] if reason in _JOBS else Slug.NOT_FOUND, reason)
 
 
 class RateLimited(Problem):
@@ -308,9 +329,9 @@ def check_method(method: str, allowed: tuple[str, ...]) -> None:
         raise AskedWrongly(Slug.METHOD_NOT_ALLOWED, headers=(("allow", ", ".join(allowed)),))
 
 
-def forbidden(*, help_text: str | None = None) -> Problem:
-    """Return the one 403 of the gate: alike for unknown and forbidden, unless the policy's help may be told."""
-    return Problem(Slug.FORBIDDEN, Reason.NOT_MEMBER, detail=help_text)
+def forbidden(*, detail: str | None = None) -> Problem:
+    """Return the one 403 of the gate: alike for unknown and forbidden, unless `detail` may be told."""
+    return Problem(Slug.FORBIDDEN, Reason.NOT_MEMBER, detail=detail)
 
 
 def render(problem: Problem, *, request_id: str, openai: bool = False) -> Reply:

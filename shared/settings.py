@@ -25,6 +25,15 @@ _REDIS: Final = (
     "must be rediss://[:password@]host[:port][/database]; without a password the gate's identity signs in"
 )
 _DATABASE: Final = re.compile(r"|/|/[0-9]{1,3}")
+_LEAST_SECRET: Final = 32
+"""Characters: a secret that signs is not to be guessed."""
+_UNRESOLVED: Final = "@microsoft.keyvault("
+"""What App Service leaves in place of a secret that it could not fetch (Use Key Vault references as app settings)."""
+
+_UNSEALED: Final = (
+    "is required in Azure with GROUPGATE_JOBS=on: without it whoever has a key of the Functions host could start jobs "
+    "in anybody's name; make one with: openssl rand -base64 48"
+)
 
 IdentityMode = Literal["easyauth", "token", "both"]
 CredentialMode = Literal["managed-identity", "developer"]
@@ -48,6 +57,10 @@ class Settings:
     allow_http: bool
     redis_url: str | None = field(repr=False)
     """Where limits are counted for all instances together, with its password; None where each counts for itself."""
+    jobs: bool
+    """Whether Durable Functions are there, and batch endpoints with them."""
+    jobs_secret: str | None = field(repr=False)
+    """What seals stored jobs and signs what is told of their end; None where neither is done."""
     client_id: str | None
     instance: str
     """The platform's name for this instance, for audit records; `local` outside Azure."""
@@ -78,7 +91,7 @@ class Settings:
                 "GROUPGATE_AUDIENCE",
                 f"is required with GROUPGATE_IDENTITY={identity}: the audiences of your API",
             )
-        reader.unbuilt()
+        jobs = reader.jobs()
         return cls(
             policy_path=reader.policy_path(),
             tenant_id=reader.id("GROUPGATE_TENANT_ID", required=True) or "",
@@ -91,6 +104,8 @@ class Settings:
             audit=reader.audit(in_azure=in_azure),
             allow_http=allow_http,
             redis_url=reader.redis_url(allow_http=allow_http),
+            jobs=jobs,
+            jobs_secret=reader.jobs_secret(required=in_azure and jobs),
             client_id=reader.id("AZURE_CLIENT_ID", required=False),
             instance=next(filter(None, map(reader.text, _IN_AZURE)), "local"),
             platform_auth_enabled=lambda: reader.raw("WEBSITE_AUTH_ENABLED").lower() == "true",
@@ -170,11 +185,32 @@ class _Reader:
             self.fault("GROUPGATE_REDIS_URL", wrong)
         return value or None
 
-    def unbuilt(self) -> None:
-        """Refuse settings of parts that are not built, rather than let them silently do nothing."""
-        jobs = self.text("GROUPGATE_JOBS").lower()
-        if jobs not in ("", "off"):
-            self.fault("GROUPGATE_JOBS", "batch endpoints are not built yet; leave it off")
+    def jobs(self) -> bool:
+        value = self.text("GROUPGATE_JOBS").lower()
+        if value not in ("", "off", "on"):
+            self.fault("GROUPGATE_JOBS", "must be on or off")
+        # A slip in the value must not take the functions from under jobs that run: only `off` is off.
+        return value not in ("", "off")
+
+    def jobs_secret(self, *, required: bool) -> str | None:
+        value = self.text("GROUPGATE_JOBS_SECRET")
+        wrong = secret_fault(value) if value else _UNSEALED if required else None
+        if wrong:
+            self.fault("GROUPGATE_JOBS_SECRET", wrong)
+            return None  # nothing is ever signed with what is no secret
+        return value or None
+
+
+def secret_fault(secret: str) -> str | None:
+    """Return what is wrong with a secret that signs, None for nothing. The text never tells a part of it."""
+    if secret.lower().startswith(_UNRESOLVED):
+        return (
+            "is a Key Vault reference that App Service could not resolve: look at it in the app's settings in the "
+            "portal, and give the app's identity leave to read the secret"
+        )
+    if len(secret) < _LEAST_SECRET:
+        return f"must have at least {_LEAST_SECRET} characters, such as those of: openssl rand -base64 48"
+    return None if secret.isprintable() else "must have no control characters"
 
 
 def redis_url_fault(url: str, *, allow_http: bool) -> str | None:

@@ -20,6 +20,8 @@ class Address:
     """None where they depend on what is asked: then the backend answers 405 itself."""
     backend: str | None = None
     """Which kind of model service answers; None where the gate itself does."""
+    durable: bool = False
+    """Whether it needs Durable Functions: then it is registered with GROUPGATE_JOBS=on only."""
     openai: bool = False
     """Whether clients of OpenAI's interface read what comes: then errors are told in its shape as well."""
 
@@ -29,6 +31,15 @@ ADDRESSES: Final[Mapping[str, Address]] = MappingProxyType(
         "score": Address(template="endpoints/{name}/score", methods=("POST",), backend="online"),
         "swagger": Address(
             template="endpoints/{name}/swagger.json", methods=("GET", "HEAD"), backend="online"
+        ),
+        "jobs": Address(
+            template="endpoints/{name}/jobs", methods=("GET", "HEAD", "POST"), backend="batch", durable=True
+        ),
+        "job": Address(
+            template="endpoints/{name}/jobs/{id}",
+            methods=("GET", "HEAD", "DELETE"),
+            backend="batch",
+            durable=True,
         ),
         "openai": Address(template="openai/{*rest}", methods=None, backend="openai", openai=True),
         "models": Address(template="models/{*rest}", methods=None, backend="openai", openai=True),

@@ -120,8 +120,8 @@ class Relay:
 
 def outcome_of(trail: Trail) -> str:
     """Return the outcome's word for an answer that was whole."""
-    status = trail.upstream_status
-    return "ok" if status is not None and 200 <= status < 300 else f"upstream-{status}"
+    status = trail.status if trail.upstream_status is None else trail.upstream_status
+    return "ok" if 200 <= status < 300 else f"upstream-{status}"
 
 
 async def settle(trail: Trail) -> None:

@@ -9,12 +9,15 @@ from typing import Any, get_args
 
 from shared import operations
 from shared.gate import aclose
+from shared.job import Intent, Progress
 from shared.model import (
     Asked,
+    BatchTerms,
     Effect,
     Fact,
     Headers,
     Inbound,
+    JobTerms,
     Kind,
     Lifetimes,
     Limits,
@@ -29,7 +32,8 @@ from shared.model import (
     Standing,
     Usage,
 )
-from shared.ports import Call, Forwarded, TransportFault
+from shared.places import parse
+from shared.ports import Call, Decide, Forwarded, TransportFault
 from shared.problem import AskedWrongly, Slug
 
 
@@ -133,6 +137,42 @@ def a_route(**changes: Any) -> Route:
     return replace(route, groups=frozenset().union(*(rule.groups for rule in route.rules)))
 
 
+WORKSPACE = (
+    "/subscriptions/33333333-0000-4000-8000-000000000001/resourceGroups/ml"
+    "/providers/Microsoft.MachineLearningServices/workspaces/fraud-ws"
+)
+READ = parse("https://contosodata.blob.core.windows.net/transactions/")
+WRITTEN = parse("https://contosodata.blob.core.windows.net/scores/")
+TERMS = JobTerms(inputs=(READ,), outputs=(WRITTEN,))
+
+
+def a_batch(**changes: Any) -> Route:
+    """Return the batch endpoint `nightly`, whose jobs analysts may run, with `changes`; its groups are those of its rules."""
+    nightly = Route(
+        target="endpoint",
+        name="nightly",
+        kind="batch",
+        url="https://nightly.westeurope.inference.ml.azure.com/jobs",
+        scope=SCOPE,
+        operations=operations.BATCH,
+        rules=(a_rule(job=TERMS),),
+        lifetimes=LIFETIMES,
+        timeout=60.0,
+        max_body=65_536,
+        content_types=frozenset({"application/json"}),
+        concurrency=1,
+        relay_errors=True,
+        batch=BatchTerms(
+            workspace=WORKSPACE,
+            management="https://management.azure.com",
+            job_timeout=86_400.0,
+            running_jobs=10,
+        ),
+    )
+    route = replace(nightly, **changes)
+    return replace(route, groups=frozenset().union(*(rule.groups for rule in route.rules)))
+
+
 RESOURCE = "https://contoso.openai.azure.com"
 LIMITS = Limits(requests=Rate(amount=60, period=60), tokens=Rate(amount=1000, period=3600))
 
@@ -227,6 +267,8 @@ PARAMS = {
     "swagger": {"name": "fraud"},
     "openai": {"rest": "v1/chat/completions"},
     "models": {"rest": "chat/completions"},
+    "jobs": {"name": "fraud"},
+    "job": {"name": "fraud", "id": "none"},
 }
 BODIES = {"score": b"{}", "openai": CHAT, "models": CHAT}
 
@@ -306,6 +348,7 @@ class FakeRecorder:
         self.outlives_invocation = outlives_invocation
         self.decisions: list[dict[str, Any]] = []
         self.outcomes: list[dict[str, Any]] = []
+        self.jobs: list[tuple[Intent, Progress, str | None]] = []
         self.fault: BaseException | None = None
 
     async def decided(self, **record: Any) -> None:
@@ -319,6 +362,12 @@ class FakeRecorder:
         await asyncio.sleep(0)
         self.log.append("completed")
         self.outcomes.append(record)
+
+    async def job(self, intent: Intent, progress: Progress, *, previous: str | None) -> None:
+        await asyncio.sleep(0)
+        if self.fault is not None:
+            raise self.fault
+        self.jobs.append((intent, progress, previous))
 
 
 class FakeTokens:
@@ -522,6 +571,12 @@ class FakeBackend:
 
     async def resolve(self, asked: Asked, inbound: Inbound, principal: Principal) -> Asked:
         self._step("resolve")
+        return asked
+
+    async def specify(
+        self, route: Route, asked: Asked, inbound: Inbound, principal: Principal, decide: Decide
+    ) -> Asked:
+        self._step("specify")
         return asked
 
     async def prepare(

@@ -1,27 +1,20 @@
-"""What is recorded of a decision and of its outcome (design, ruling "Audit record"): the only maker of audit lines."""
+"""What is recorded of decisions, outcomes and jobs (design, ruling "Audit record"): the only maker of audit records."""
 
 from __future__ import annotations
 
-import json
 import logging
-from datetime import UTC, datetime
-from functools import lru_cache
 from typing import Final, Literal
 
 import msgspec
 
+from shared.audit.job import job_record
+from shared.audit.line import clean, encode, timestamp
+from shared.job import Intent, Progress
 from shared.model import Allow, Asked, Deny, Principal, Reason, Usage
 from shared.ports import AuditSink, Clock
 from shared.problem import Problem, Undecidable
 
-MAX_VALUE: Final = 256
-"""Bytes of UTF-8 that a single value may have in a record; what is longer is cut (threat T23)."""
-
 _LOGGER: Final = logging.getLogger("groupgate")
-
-_FAST: Final = msgspec.json.Encoder()
-# ensure_ascii escapes every C0 and C1 control, DEL and all bidirectional marks along with everything else beyond ASCII.
-_THOROUGH: Final = json.JSONEncoder(ensure_ascii=True, allow_nan=False, separators=(",", ":"))
 
 
 class Membership(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -48,13 +41,15 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     route: str | None
     operation: str | None
     deployment: str | None
+    job: str | None
+    """The batch job that was asked about, or whose end was asked; a new one is named by its own records."""
     decision: str
     reason: str
     rule: str | None
     membership: Membership | None
     counted: str | None
     """Where the call was counted against the rule's limits; null where it has none."""
-    policy: str
+    policy: str | None
 
 
 class OutcomeRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
@@ -88,6 +83,7 @@ _ERRORS: Final = frozenset(
         Reason.CREDENTIAL_UNAVAILABLE,
         Reason.LIMITS_UNAVAILABLE,
         Reason.AUDIT_UNAVAILABLE,
+        Reason.JOB_STORE_UNAVAILABLE,
         Reason.MISCONFIGURED,
         Reason.INVALID_REQUEST,
         Reason.RATE_LIMITED,
@@ -95,33 +91,6 @@ _ERRORS: Final = frozenset(
     }
 )
 """Reasons that are no judgement on the caller: nothing was decided, or it was asked wrongly."""
-
-
-def clean(value: str | None) -> str | None:
-    """Return `value` fit for a record: at most MAX_VALUE bytes, and no unpaired surrogate."""
-    if value is None or (len(value) <= MAX_VALUE and value.isascii()):
-        return value
-    return value.encode("utf-8", "replace")[:MAX_VALUE].decode("utf-8", "ignore")
-
-
-def encode(record: msgspec.Struct) -> bytes:
-    """Return `record` as one line of printable ASCII, with its line feed."""
-    line = _FAST.encode(record)
-    # It escapes C0, quotes and backslashes. "<" goes too, so that a record stays text in whatever page shows it.
-    if not line.isascii() or b"\x7f" in line or b"<" in line:
-        line = _THOROUGH.encode(msgspec.json.decode(line)).replace("<", "\\u003c").encode("ascii")
-    return line + b"\n"
-
-
-def timestamp(seconds: float) -> str:
-    """Return `seconds` since 1970 in RFC 3339, UTC, with milliseconds."""
-    whole, millis = divmod(int(seconds * 1000), 1000)
-    return f"{_to_the_second(whole)}.{millis:03d}Z"
-
-
-@lru_cache(maxsize=4)
-def _to_the_second(seconds: int) -> str:
-    return datetime.fromtimestamp(seconds, UTC).strftime("%Y-%m-%dT%H:%M:%S")
 
 
 def unknown_outcome(
@@ -144,10 +113,13 @@ def unknown_outcome(
 
 
 class Audit:
-    """Builds the records and hands them to a sink; the sink numbers and chains them as it writes."""
+    """Builds the records and hands them to a sink; the sink numbers and chains them as it writes.
+
+    `policy_digest` is None where there is no policy, and so no decision either: only jobs that go on are recorded then.
+    """
 
     def __init__(
-        self, sink: AuditSink, clock: Clock, *, policy_digest: str, instance: str, process: str
+        self, sink: AuditSink, clock: Clock, *, policy_digest: str | None, instance: str, process: str
     ) -> None:
         self._sink: Final = sink
         self._clock: Final = clock
@@ -194,6 +166,7 @@ class Audit:
                 route=None if asked is None else clean(f"{asked.target}:{asked.name}"),
                 operation=None if asked is None else clean(asked.operation),
                 deployment=None if asked is None else clean(asked.deployment),
+                job=None if asked is None or asked.job is None else clean(asked.job.intent.job),
                 decision=_word(decision),
                 reason=decision.reason,
                 rule=None if judged is None else judged.rule,
@@ -208,8 +181,7 @@ class Audit:
                 policy=self._policy,
             )
         )
-        if not await self._stored(line) and self._sink.required:
-            raise Undecidable(Reason.AUDIT_UNAVAILABLE)
+        await self._store(line)
 
     async def completed(
         self,
@@ -250,6 +222,26 @@ class Audit:
             )
         )
         await self._stored(line)
+
+    async def job(self, intent: Intent, progress: Progress, *, previous: str | None) -> None:
+        """Record a change of a batch job; return when the sink has it.
+
+        Raise problem.Undecidable (audit-unavailable) when a required sink does not take it.
+        """
+        record = job_record(
+            intent,
+            progress,
+            previous=previous,
+            time=self._clock.time(),
+            instance=self._instance,
+            process=self._process,
+            policy=self._policy,
+        )
+        await self._store(encode(record))
+
+    async def _store(self, line: bytes) -> None:
+        if not await self._stored(line) and self._sink.required:
+            raise Undecidable(Reason.AUDIT_UNAVAILABLE)
 
     async def _stored(self, line: bytes) -> bool:
         try:

@@ -9,7 +9,7 @@ from shared.backends import body
 from shared.backends import headers as outbound
 from shared.backends.forward import Forwarder
 from shared.model import Asked, Inbound, Principal, Route, Rule
-from shared.ports import Call, Clock, Forwarded
+from shared.ports import Call, Clock, Decide, Forwarded
 from shared.problem import AskedWrongly, Slug
 
 DEPLOYMENT: Final = "azureml-model-deployment"
@@ -34,6 +34,13 @@ class Online:
     async def resolve(self, asked: Asked, inbound: Inbound, principal: Principal) -> Asked:
         """Return `asked` as it is: a scoring request's body is opaque, and decides nothing."""
         del inbound, principal
+        return asked
+
+    async def specify(
+        self, route: Route, asked: Asked, inbound: Inbound, principal: Principal, decide: Decide
+    ) -> Asked:
+        """Return `asked`: all of it is known already."""
+        del route, inbound, principal, decide
         return asked
 
     async def prepare(

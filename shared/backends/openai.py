@@ -21,7 +21,7 @@ from shared.backends.large import LargeBodies
 from shared.backends.payload import Form, Json, Payload
 from shared.backends.target import STORED, Target, query_of, target_of, url_of
 from shared.model import Asked, Inbound, Principal, Reason, Route, Rule, Stream
-from shared.ports import Call, Clock, Forwarded, Owners
+from shared.ports import Call, Clock, Decide, Forwarded, Owners
 from shared.problem import AskedWrongly, NotFound, Slug, UpstreamFault, check_method
 
 EVENTS: Final = "text/event-stream"
@@ -85,6 +85,13 @@ class OpenAI:
         async with self._large.turn(inbound.body.length, principal):
             data = await body.read(inbound, self._max_body)
             return await self._large.work(len(data), parse, data, content_type)
+
+    async def specify(
+        self, route: Route, asked: Asked, inbound: Inbound, principal: Principal, decide: Decide
+    ) -> Asked:
+        """Return `asked`: all of it is known already."""
+        del route, inbound, principal, decide
+        return asked
 
     async def prepare(
         self,
@@ -160,7 +167,7 @@ class OpenAI:
                 # It was the caller's own, and is no longer there: that is no fault of the gate's settings.
                 raise UpstreamFault(Slug.NOT_FOUND, outcome=fault.outcome, upstream_status=404) from fault
             raise
-        if not 200 <= forwarded.upstream_status < 300:
+        if not 200 <= (forwarded.upstream_status or 0) < 300:
             return _no_sooner(forwarded)
         reply = forwarded.reply
         is_events = media_type(reply.headers) == EVENTS

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from shared.configuration import configured
-from shared.model import Effect, Limits, Policy, Route, Rule
+from shared.model import BatchTerms, Effect, JobTerms, Limits, Policy, Route, Rule
+from shared.places import text_of
 from shared.policy.loader import PolicyFaults, load_file
 from shared.ports import Fault
 from shared.settings import Settings
@@ -61,6 +62,8 @@ def _summary(route: Route, policy: Policy) -> Iterator[str]:
         yield f"  {', '.join(sorted(route.operations))}"
         if route.fields:
             yield f"  requests may also hold {', '.join(sorted(route.fields))}"
+    if route.batch is not None:
+        yield f"  {_bounds(route.batch)}"
     # The order that decides: any deny first, then allows as they stand in the file.
     for rule in sorted(route.rules, key=lambda rule: rule.effect is Effect.ALLOW):
         yield f"  {rule.effect:5} {rule.id}: {'; '.join(_conditions(rule, route, policy))}"
@@ -85,6 +88,39 @@ def _conditions(rule: Rule, route: Route, policy: Policy) -> Iterator[str]:
         yield "no deployment may be named"
     if rule.limits is not None:
         yield _given(rule.limits)
+    if rule.job is not None:
+        yield from _terms(rule.job)
+
+
+def _bounds(batch: BatchTerms) -> str:
+    where = "in no workspace that the policy names" if batch.workspace is None else f"in {batch.workspace}"
+    return (
+        f"jobs {where}: {batch.running_jobs} unfinished for each caller, cancelled after {batch.job_timeout:g} s "
+        f"at {batch.management}"
+    )
+
+
+def _terms(job: JobTerms) -> Iterator[str]:
+    yield _named("inputs", map(text_of, job.inputs))
+    where = "each in a folder of the job's own" if job.own_folder else "as they are named"
+    outputs = _named("outputs", map(text_of, job.outputs))
+    yield f"{outputs}, {where}" if job.outputs else outputs
+    for name, values in (
+        ("literals of any text", job.literals),
+        ("experiments", job.experiments),
+        ("computes", job.computes),
+        ("settings", job.settings),
+    ):
+        if values:
+            yield _named(name, sorted(values))
+    yield f"sees {'all jobs' if job.see_all else 'own jobs'}"
+    if job.notify is not None:
+        yield f"tells {job.notify} of the end"
+
+
+def _named(name: str, values: Iterable[str]) -> str:
+    listed = ", ".join(values)
+    return f"{name} {listed}" if listed else f"no {name}"
 
 
 def _given(limits: Limits) -> str:

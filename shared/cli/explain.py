@@ -9,21 +9,20 @@ import sys
 from base64 import b64encode
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Final, get_args
+from typing import Final
 
 import msgspec
 
 from shared import strictjson
-from shared.app import Parts, SystemClock
-from shared.authorize import authorize
 from shared.cli.explanation import Explanation, caller_of, decided, explain, failed, text, unproven
+from shared.cli.question import Question, Unusable, declare, question_of, rule_on, settled
 from shared.configuration import configured
 from shared.identity.claims import Claims
 from shared.identity.document import parse_principal
 from shared.identity.easyauth import PRINCIPAL, PRINCIPAL_ID, PRINCIPAL_IDP, PROVIDER
 from shared.ids import guid
-from shared.model import Asked, Headers, Kind, Membership, Principal, Reason
-from shared.operations import DEFAULT, ModelOperation
+from shared.model import Headers, Kind, Membership, Principal, Reason
+from shared.parts import Parts, SystemClock
 from shared.policy.routing import match
 from shared.problem import Unauthenticated, Undecidable
 from shared.settings import Settings
@@ -33,16 +32,12 @@ DENY: Final = 1
 ERROR: Final = 2
 _HINTS: Final = {
     Reason.UNKNOWN_ENDPOINT: "the policy has no endpoint or model of that name: groupgate check lists them",
-    Reason.OPERATION_NOT_ALLOWED: "the model's operations in the policy do not name it",
+    Reason.OPERATION_NOT_ALLOWED: "the endpoint is of another kind, or the model's operations in the policy do not name it",
     Reason.ISSUER_MISMATCH: "the issuer must be the tenant's own at GROUPGATE_AUTHORITY",
     Reason.CREDENTIAL_UNAVAILABLE: "to ask Graph from a laptop, set GROUPGATE_CREDENTIAL=developer and sign in with az login",
 }
 """What to look at, for the reasons that are the operator's more often than the caller's."""
 _EXIT: Final = {"allow": ALLOW, "deny": DENY, "error": ERROR}
-
-
-class _Unusable(Exception):
-    """What was given cannot be explained; the message says why and what to give."""
 
 
 class _Given(msgspec.Struct, frozen=True, kw_only=True):
@@ -66,37 +61,19 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     caller.add_argument(
         "--user", metavar="OBJECT-ID", help="a user of the tenant, with no claims: Graph is asked"
     )
-    target = parser.add_mutually_exclusive_group(required=True)
-    target.add_argument("--endpoint", metavar="NAME", help="the endpoint's name in the policy")
-    target.add_argument("--model", metavar="NAME", help="the model's name in the policy")
-    parser.add_argument("--deployment", metavar="NAME", help="the azureml-model-deployment that is asked for")
-    parser.add_argument(
-        "--operation", choices=get_args(ModelOperation), metavar="NAME",
-        help=f"what is asked of a model: {', '.join(get_args(ModelOperation))}; default {DEFAULT[0]}",
-    )  # fmt: skip
+    declare(parser)
     parser.add_argument("--json", action="store_true", help="print JSON instead of text")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Print the explanation; return 0 for allow, 1 for deny, 2 for an error."""
-    if arguments.model is not None and arguments.deployment is not None:
-        print("groupgate explain: --deployment goes with --endpoint", file=sys.stderr)
-        return ERROR
-    if arguments.model is None and arguments.operation is not None:
-        print("groupgate explain: --operation goes with --model", file=sys.stderr)
-        return ERROR
-    if arguments.model is None:
-        asked = Asked(
-            target="endpoint", name=arguments.endpoint, operation="score", deployment=arguments.deployment
-        )
-    else:
-        asked = Asked(target="model", name=arguments.model, operation=arguments.operation or DEFAULT[0])
     # What a credential tells of its tries would stand between the lines; the reason says what came of them.
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:
+        question = question_of(arguments)
         given = _given(arguments.principal, arguments.user)
-        explanation = asyncio.run(_explain(Settings.from_env(), given, asked))
-    except _Unusable as unusable:
+        explanation = asyncio.run(_explain(Settings.from_env(), given, question))
+    except Unusable as unusable:
         print(f"groupgate explain: {unusable}", file=sys.stderr)
         return ERROR
     hint = _HINTS.get(Reason(explanation.reason))
@@ -109,18 +86,21 @@ def run(arguments: argparse.Namespace) -> int:
     return _EXIT[explanation.decision]
 
 
-async def _explain(settings: Settings, given: _Given, asked: Asked) -> Explanation:
+async def _explain(settings: Settings, given: _Given, question: Question) -> Explanation:
     policy, faults = configured(settings)
     if policy is None:
         print(*faults, sep="\n", file=sys.stderr)
-        return failed(unproven(None, asked, Reason.MISCONFIGURED), Reason.MISCONFIGURED)
+        return failed(unproven(None, question.asked, Reason.MISCONFIGURED), Reason.MISCONFIGURED)
+    asked = settled(question, policy)
     clock = SystemClock()
     parts = Parts(settings, policy, clock)
     try:
         principal = await _principal(settings, parts, given)
         caller = caller_of(principal, given.claims, now=clock.time(), assumed=given.user is not None)
         try:
-            ruling = await authorize(policy, parts.memberships, principal, asked)
+            asked, ruling = await rule_on(
+                question, asked, policy=policy, memberships=parts.memberships, principal=principal
+            )
         except Undecidable as fault:
             route = match(policy, asked)
             known = (
@@ -149,7 +129,7 @@ async def _principal(settings: Settings, parts: Parts, given: _Given) -> Princip
     if given.token is not None and settings.identity != "easyauth":
         return await parts.verifier().judge(given.token)
     if settings.identity == "token":
-        raise _Unusable("GROUPGATE_IDENTITY=token reads tokens only; give the claims of a token")
+        raise Unusable("GROUPGATE_IDENTITY=token reads tokens only; give the claims of a token")
     headers = (
         (PRINCIPAL, b64encode(given.document).decode()),
         (PRINCIPAL_ID, given.claims.one("oid") or ""),
@@ -163,21 +143,21 @@ def _given(file: Path | None, user: str | None) -> _Given:
     if file is None:
         canonical = guid(user or "")
         if canonical is None:
-            raise _Unusable("--user takes an object id such as 6f1b2c3d-0000-4000-8000-000000000001")
+            raise Unusable("--user takes an object id such as 6f1b2c3d-0000-4000-8000-000000000001")
         return _Given(user=canonical)
     try:
         members = strictjson.loads_object(file.read_bytes())
     except OSError as fault:
-        raise _Unusable(f"cannot read {file}: {fault.strerror}") from fault
+        raise Unusable(f"cannot read {file}: {fault.strerror}") from fault
     except strictjson.StrictJsonError as fault:
-        raise _Unusable(f"{file} is not one JSON object: {fault}") from fault
+        raise Unusable(f"{file} is not one JSON object: {fault}") from fault
     token = None if "claims" in members else msgspec.json.encode(members)
     document = msgspec.json.encode(members if token is None else _as_principal(members))
     try:
         return _Given(document=document, token=token, claims=parse_principal(document).claims)
     except Unauthenticated as fault:
         shapes = 'a principal {"auth_typ": …, "claims": [{"typ": …, "val": …}]} or the claims of a token'
-        raise _Unusable(f"{file} is neither {shapes}") from fault
+        raise Unusable(f"{file} is neither {shapes}") from fault
 
 
 def _as_principal(token: Mapping[str, object]) -> dict[str, object]:

@@ -12,6 +12,7 @@ from shared.model import (
     Allow,
     Asked,
     Decision,
+    Deny,
     Effect,
     Membership,
     Policy,
@@ -75,6 +76,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     model: str | None
     operation: str
     deployment: str | None
+    everyones: bool
+    """Whether jobs of others are asked for."""
     caller: Caller | None
     membership: list[Group]
     rules: list[Tried]
@@ -82,6 +85,8 @@ class Explanation(msgspec.Struct, frozen=True, kw_only=True):
     """`allow`, `deny` or `error`."""
     reason: str
     rule: str | None
+    place: str | None = None
+    """What in a job is not allowed; None for every other reason."""
 
 
 def caller_of(principal: Principal, claims: Claims, *, now: float, assumed: bool) -> Caller:
@@ -126,6 +131,7 @@ def decided(explanation: Explanation, decision: Decision) -> Explanation:
         decision="allow" if isinstance(decision, Allow) else "deny",
         reason=decision.reason,
         rule=decision.rule,
+        place=decision.place if isinstance(decision, Deny) else None,
     )
 
 
@@ -142,6 +148,7 @@ def unproven(policy: str | None, asked: Asked, reason: Reason) -> Explanation:
         model=asked.name if asked.target == "model" else None,
         operation=asked.operation,
         deployment=asked.deployment,
+        everyones=asked.everyones,
         caller=None,
         membership=[],
         rules=[],
@@ -179,7 +186,7 @@ def _rules(route: Route, asked: Asked, principal: Principal, membership: Members
 def _lines(explanation: Explanation) -> Iterator[str]:
     deployment = "" if explanation.deployment is None else f", deployment {explanation.deployment}"
     name = explanation.endpoint if explanation.model is None else f"of model {explanation.model}"
-    yield f"asked       {explanation.operation} {name}{deployment}"
+    yield f"asked       {explanation.operation} {name}{deployment}{' (jobs of everyone)' if explanation.everyones else ''}"
     yield f"policy      {explanation.policy or 'none: the configuration has faults'}"
     caller = explanation.caller
     if caller is not None:
@@ -202,4 +209,5 @@ def _lines(explanation: Explanation) -> Iterator[str]:
     for rule in explanation.rules:
         yield f"rule        {rule.effect:<6}{rule.id}: {rule.verdict} ({rule.reason})"
     by = "" if explanation.rule is None else f" by rule {explanation.rule}"
-    yield f"decision    {explanation.decision}{by}: {explanation.reason}"
+    place = "" if explanation.place is None else f" ({explanation.place})"
+    yield f"decision    {explanation.decision}{by}: {explanation.reason}{place}"

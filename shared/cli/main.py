@@ -22,6 +22,7 @@ class Command(Protocol):
 COMMANDS: Final = {
     "check": ("shared.cli.check", "look for faults in the settings and the policy"),
     "explain": ("shared.cli.explain", "tell what the gate would decide for a caller, and why"),
+    "notify-secret": ("shared.cli.notify_secret", "print the secret of who is told of the end of jobs"),
     "usage": ("shared.cli.usage", "sum up who used which model how much, from audit files"),
 }
 """Name to module and one line of help."""

@@ -30,9 +30,9 @@ class Member(msgspec.Struct, frozen=True, gc=False):
 
 
 class Record(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """What is read of an audit record, decision or outcome; older records lack some of it."""
+    """What is read of an audit record of any event; older records lack some of it."""
 
-    event: Literal["decision", "outcome"]
+    event: Literal["decision", "outcome", "job"]
     time: Annotated[datetime, msgspec.Meta(tz=True)]
     request_id: str
     process: str
@@ -158,6 +158,8 @@ class Tally:
         """Count one record."""
         if not self._seen.add(record.process, record.seq):
             self.copies += 1
+        elif record.event == "job":
+            return  # what became of a call that its own two records count
         elif record.event == "outcome":
             if record.request_id in self._running:
                 _settle(record, *self._running.pop(record.request_id))

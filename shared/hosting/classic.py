@@ -2,12 +2,13 @@
 
 # Annotations stay objects here: the worker reads them to bind the request (no `from __future__ import annotations`).
 from collections.abc import Mapping
-from typing import Final
+from typing import Any, Final
 
 import azure.functions as func
 
-from shared.hosting.registration import Function, Handle, declared_length
+from shared.hosting.registration import Function, Handle, Keep, declared_length
 from shared.model import Headers, Inbound
+from shared.ports import JobStore
 from shared.problem import AskedWrongly, Slug
 
 
@@ -31,7 +32,7 @@ class ClassicBody:
         return self._bytes
 
 
-def inbound_of(route: str, request: func.HttpRequest) -> Inbound:
+def inbound_of(route: str, request: func.HttpRequest, jobs: JobStore | None = None) -> Inbound:
     """Return what the host gave, in the gate's terms."""
     headers: Mapping[str, str] = request.headers
     return Inbound(
@@ -42,6 +43,7 @@ def inbound_of(route: str, request: func.HttpRequest) -> Inbound:
         headers=Headers.over(headers),
         body=ClassicBody(declared_length(headers.get("content-length")), request.get_body()),
         streams=False,
+        jobs=jobs,
     )
 
 
@@ -49,9 +51,22 @@ def function_for(route: str, handle: Handle) -> Function:
     """Return the function that serves `route`."""
 
     async def function(req: func.HttpRequest) -> func.HttpResponse:
-        reply = await handle(inbound_of(route, req))
-        if not isinstance(reply.body, bytes):
-            raise TypeError("a classic answer is whole")
-        return func.HttpResponse(reply.body, status_code=reply.status, headers=dict(reply.headers))
+        return await _answer(handle, inbound_of(route, req))
 
     return function
+
+
+def durable_function_for(route: str, handle: Handle, keep: Keep) -> Function:
+    """Return the function that serves `route` with the durable client that the host gives to each call."""
+
+    async def function(req: func.HttpRequest, client: Any) -> func.HttpResponse:
+        return await _answer(handle, inbound_of(route, req, keep(client)))
+
+    return function
+
+
+async def _answer(handle: Handle, inbound: Inbound) -> func.HttpResponse:
+    reply = await handle(inbound)
+    if not isinstance(reply.body, bytes):
+        raise TypeError("a classic answer is whole")
+    return func.HttpResponse(reply.body, status_code=reply.status, headers=dict(reply.headers))

@@ -8,17 +8,24 @@ from typing import Any
 import azure.functions as func
 
 from shared.model import Inbound, Reply
+from shared.ports import JobStore
 from shared.surface import ADDRESSES
 
 Handle = Callable[[Inbound], Awaitable[Reply]]
+Keep = Callable[[Any], JobStore]
+"""Makes a store of what the host gave a call for its jobs."""
 Function = Callable[..., Any]
 """A function as the worker takes it; what it is annotated with tells the worker what to give it."""
 
 
 def register(app: func.FunctionApp, function_for: Callable[[str, Handle], Function], handle: Handle) -> None:
-    """Register every address of the gate on `app`, without methods: the gate answers 405 itself."""
+    """Register the gate's addresses on `app`, without methods: the gate answers 405 itself.
+
+    Those that need Durable Functions are hosting.jobs' to register.
+    """
     for name, address in ADDRESSES.items():
-        app.function_name(name)(app.route(route=address.template)(function_for(name, handle)))
+        if not address.durable:
+            app.function_name(name)(app.route(route=address.template)(function_for(name, handle)))
 
 
 def declared_length(value: str | None) -> int | None:

@@ -12,8 +12,9 @@ from azurefunctions.extensions.http.fastapi import Request
 from fastapi import Response
 
 from shared.gate import CLIENT_CLOSED, aclose
-from shared.hosting.registration import Function, Handle, declared_length
+from shared.hosting.registration import Function, Handle, Keep, declared_length
 from shared.model import Headers, Inbound, Reply
+from shared.ports import JobStore
 from shared.problem import AskedWrongly, ClientClosed, Slug
 
 PATIENCE: Final = 1.0
@@ -114,24 +115,38 @@ def function_for(route: str, handle: Handle) -> Function:
     """Return the function that serves `route`."""
 
     async def function(req: Request) -> Response:
-        headers = Headers(req.headers.items())
-        body = StreamedBody(
-            declared_length(headers.joined("content-length")),
-            chunked=headers.joined("transfer-encoding") is not None,
-            receive=req.receive,
-        )
-        inbound = Inbound(
-            method=req.method,
-            route=route,
-            params=req.path_params,
-            query=req.scope["query_string"].decode("latin-1"),
-            headers=headers,
-            body=body,
-            streams=True,
-        )
-        return StreamedAnswer(await _while_there(handle(inbound), body, req.receive))
+        return await _answer(route, handle, req)
 
     return function
+
+
+def durable_function_for(route: str, handle: Handle, keep: Keep) -> Function:
+    """Return the function that serves `route` with the durable client that the host gives to each call."""
+
+    async def function(req: Request, client: Any) -> Response:
+        return await _answer(route, handle, req, keep(client))
+
+    return function
+
+
+async def _answer(route: str, handle: Handle, req: Request, jobs: JobStore | None = None) -> Response:
+    headers = Headers(req.headers.items())
+    body = StreamedBody(
+        declared_length(headers.joined("content-length")),
+        chunked=headers.joined("transfer-encoding") is not None,
+        receive=req.receive,
+    )
+    inbound = Inbound(
+        method=req.method,
+        route=route,
+        params=req.path_params,
+        query=req.scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+        streams=True,
+        jobs=jobs,
+    )
+    return StreamedAnswer(await _while_there(handle(inbound), body, req.receive))
 
 
 async def _while_there(handling: Awaitable[Reply], body: StreamedBody, receive: Receive) -> Reply:

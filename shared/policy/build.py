@@ -7,17 +7,25 @@ from types import MappingProxyType
 
 from msgspec import UNSET, UnsetType
 
-from shared import operations
-from shared.model import Effect, Kind, Lifetimes, Limits, Policy, Rate, Route, Rule, TargetKind
-from shared.policy import checks
-from shared.policy.document import (
-    DefaultsTable,
-    Document,
-    EndpointTable,
-    ModelRuleTable,
-    ModelTable,
-    RuleTable,
+from shared import operations, places
+from shared.model import (
+    BatchTerms,
+    Effect,
+    JobTerms,
+    Kind,
+    Lifetimes,
+    Limits,
+    Policy,
+    Rate,
+    Route,
+    Rule,
+    TargetKind,
 )
+from shared.policy import checks, hosts
+from shared.policy.document import DefaultsTable, Document
+from shared.policy.endpoints import BatchRuleTable, BatchTable, OnlineTable, RuleTable
+from shared.policy.models import ModelRuleTable, ModelTable
+from shared.policy.walk import AnyRule, AnyTable
 
 
 def policy(document: Document, *, digest: str, warnings: tuple[str, ...]) -> Policy:
@@ -25,7 +33,9 @@ def policy(document: Document, *, digest: str, warnings: tuple[str, ...]) -> Pol
     groups = {name: _set(group) for name, group in _or(document.groups, {}).items()}
     defaults = _or(document.defaults, DefaultsTable())
     routes: dict[tuple[TargetKind, str], Route] = {
-        ("endpoint", name): _route(name, _set(table), defaults, groups)
+        ("endpoint", name): _batch(name, table, defaults, groups)
+        if isinstance(table, BatchTable)
+        else _online(name, _set(table), defaults, groups)
         for name, table in _or(document.endpoints, {}).items()
     }
     routes |= {
@@ -40,12 +50,12 @@ def policy(document: Document, *, digest: str, warnings: tuple[str, ...]) -> Pol
     )
 
 
-def _route(name: str, table: EndpointTable, defaults: DefaultsTable, groups: dict[str, str]) -> Route:
+def _online(name: str, table: OnlineTable, defaults: DefaultsTable, groups: dict[str, str]) -> Route:
     rules = tuple(_rule(_set(rule), groups) for rule in _set(table.rules))
     return Route(
         target="endpoint",
         name=name,
-        kind=_set(table.kind),
+        kind="online",
         url=_set(table.url),
         scope=_or(table.scope, "https://ml.azure.com/.default"),
         operations=operations.ONLINE,
@@ -58,6 +68,34 @@ def _route(name: str, table: EndpointTable, defaults: DefaultsTable, groups: dic
         relay_errors=_or(table.relay_errors, True),
         help=_or(table.help, None),
         groups=frozenset().union(*(rule.groups for rule in rules)),
+    )
+
+
+def _batch(name: str, table: BatchTable, defaults: DefaultsTable, groups: dict[str, str]) -> Route:
+    rules = tuple(_batch_rule(_set(rule), groups) for rule in _set(table.rules))
+    url = _set(table.url)
+    return Route(
+        target="endpoint",
+        name=name,
+        kind="batch",
+        url=url,
+        scope=_or(table.scope, "https://ml.azure.com/.default"),
+        operations=operations.BATCH,
+        rules=rules,
+        lifetimes=_lifetimes(table, defaults),
+        timeout=checks.seconds(_or(table.timeout, "60s")),
+        max_body=checks.size(_or(table.max_body, "64KiB")),
+        content_types=frozenset({"application/json"}),
+        concurrency=_or(table.concurrency, 256),
+        relay_errors=_or(table.relay_errors, True),
+        help=_or(table.help, None),
+        groups=frozenset().union(*(rule.groups for rule in rules)),
+        batch=BatchTerms(
+            workspace=_or(table.workspace, None),
+            management=_or(table.management, hosts.management(url)).removesuffix("/"),
+            job_timeout=checks.seconds(_or(table.job_timeout, "24h")),
+            running_jobs=_or(table.running_jobs, 10),
+        ),
     )
 
 
@@ -86,7 +124,7 @@ def _model(name: str, table: ModelTable, defaults: DefaultsTable, groups: dict[s
     )
 
 
-def _lifetimes(table: EndpointTable | ModelTable, defaults: DefaultsTable) -> Lifetimes:
+def _lifetimes(table: AnyTable, defaults: DefaultsTable) -> Lifetimes:
     max_age = _or(table.max_membership_age, _or(defaults.max_membership_age, "15m"))
     recheck = _or(table.recheck_refused, _or(defaults.recheck_refused, "60s"))
     grace = _or(table.outage_grace, _or(defaults.outage_grace, "0s"))
@@ -97,7 +135,7 @@ def _lifetimes(table: EndpointTable | ModelTable, defaults: DefaultsTable) -> Li
     )
 
 
-def _rule(table: RuleTable, groups: dict[str, str]) -> Rule:
+def _rule(table: RuleTable | BatchRuleTable, groups: dict[str, str]) -> Rule:
     deployments = None if table.deployments is UNSET else frozenset(table.deployments)
     rule = _any_rule(table, groups)
     if rule.effect is Effect.ALLOW:
@@ -105,11 +143,30 @@ def _rule(table: RuleTable, groups: dict[str, str]) -> Rule:
     return replace(rule, deployments=deployments)
 
 
+def _batch_rule(table: BatchRuleTable, groups: dict[str, str]) -> Rule:
+    rule = _rule(table, groups)
+    return rule if rule.effect is Effect.DENY else replace(rule, job=_terms(table))
+
+
+def _terms(table: BatchRuleTable) -> JobTerms:
+    return JobTerms(
+        inputs=tuple(map(places.parse, _or(table.inputs, []))),
+        outputs=tuple(map(places.parse, _or(table.outputs, []))),
+        own_folder=_or(table.own_folder, True),
+        literals=frozenset(_or(table.literals, [])),
+        experiments=frozenset(_or(table.experiments, [])),
+        computes=frozenset(_or(table.computes, [])),
+        settings=frozenset(_or(table.settings, [])),
+        see_all=_or(table.see, "own") == "all",
+        notify=_or(table.notify, None),
+    )
+
+
 def _model_rule(table: ModelRuleTable, groups: dict[str, str]) -> Rule:
     return replace(_any_rule(table, groups), limits=_limits(table))
 
 
-def _any_rule(table: RuleTable | ModelRuleTable, groups: dict[str, str]) -> Rule:
+def _any_rule(table: AnyRule, groups: dict[str, str]) -> Rule:
     return Rule(
         id=_set(table.id),
         effect=Effect(_set(table.effect)),

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Final
 
 from shared.ids import guid
+from shared.places import PlaceError, parse, text_of
 
 Check = Callable[[str], str | None]
 
@@ -27,6 +28,20 @@ _PRIVILEGED: Final = re.compile(
 _APP_ROLE: Final = re.compile(r"[!-~]{1,120}")
 _RATE: Final = re.compile(r"([1-9][0-9]{0,8})/(second|minute|hour|day)")
 _WINDOWS: Final = {"second": 1, "minute": 60, "hour": 3600, "day": 86_400}
+INPUT_NAME: Final = "[A-Za-z0-9][A-Za-z0-9_]{0,63}"
+_INPUT_NAME: Final = re.compile(INPUT_NAME)
+JOB_LABEL: Final = "[!-~]([ -~]{0,253}[!-~])?"
+_JOB_LABEL: Final = re.compile(JOB_LABEL)
+_WORKSPACE_ID: Final = (
+    "/subscriptions/{}/resourceGroups/{}/providers/Microsoft.MachineLearningServices/workspaces/{}"
+)
+_SUBSCRIPTION: Final = "[0-9a-f]{8}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{4}-[0-9a-f]{12}"
+_GROUP: Final = "[A-Za-z0-9_()-](?:[A-Za-z0-9_().-]{0,88}[A-Za-z0-9_()-])?"
+WORKSPACE: Final = _WORKSPACE_ID.replace(".", "[.]").format(
+    f"({_SUBSCRIPTION})", f"({_GROUP})", "([A-Za-z0-9][A-Za-z0-9_-]{0,32})"
+)
+_WORKSPACE: Final = re.compile(WORKSPACE)
+_ANY_WORKSPACE: Final = re.compile(f"{WORKSPACE}/?", re.IGNORECASE | re.ASCII)
 _MOST_SHOWN: Final = 60
 
 
@@ -92,11 +107,45 @@ def scope(text: str) -> str | None:
     return "must be the scope of an Entra resource, such as https://ml.azure.com/.default"
 
 
-def endpoint_kind(text: str) -> str | None:
-    """Check the kind of an endpoint."""
-    if text == "online":
+def place(text: str) -> str | None:
+    """Check where data of jobs may lie: a storage URL, a path in a datastore or registered data, in its one spelling."""
+    try:
+        canonical = text_of(parse(text))
+    except PlaceError as exc:
+        return str(exc)
+    return None if canonical == text else f"must be written {canonical}"
+
+
+def output_place(text: str) -> str | None:
+    """Check where jobs may write: a storage URL or a path in a datastore, in its one spelling."""
+    wrong = place(text)
+    if wrong is None and parse(text).kind == "data":
+        return "is registered data, to which no job writes"
+    return wrong
+
+
+def input_name(text: str) -> str | None:
+    """Check the name of an input, which is compared as it stands."""
+    return None if _INPUT_NAME.fullmatch(text) else "must be 1 to 64 letters, digits or underscores, no underscore in front"
+
+
+def job_label(text: str) -> str | None:
+    """Check the name of an experiment or a compute, which is compared as it stands."""
+    if not _JOB_LABEL.fullmatch(text):
+        return "must be 1 to 255 printable ASCII characters, no space at either end"
+    if "*" in text:
+        return "has a wildcard; names are compared as they stand: list each one"
+    return None
+
+
+def workspace(text: str) -> str | None:
+    """Check the ARM id of a workspace; its fixed words are written as Azure writes them."""
+    if _WORKSPACE.fullmatch(text):
         return None
-    return 'is not built yet; use "online"' if text == "batch" else 'must be "online"'
+    found = _ANY_WORKSPACE.fullmatch(text)
+    if found is None:
+        return "must be the workspace's id: " + _WORKSPACE_ID.format("SUBSCRIPTION", "GROUP", "NAME")
+    return "must be written " + _WORKSPACE_ID.format(found[1].lower(), found[2], found[3])
 
 
 def rate(text: str) -> str | None:

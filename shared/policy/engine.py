@@ -1,12 +1,7 @@
-"""The decision. Pure and total: the only place that allows, and it allows only on a positive proof.
-
-A rule narrows first (callers, clients, deployments), then proves (principals, app roles, groups). What a rule does not
-say is on the safe side of its effect, so what is not known counts for a deny rule and against an allow rule.
-"""
+"""The decision. Pure and total: the only place that allows, and it allows only on a positive proof."""
 
 from __future__ import annotations
 
-import enum
 from types import MappingProxyType
 from typing import Final
 
@@ -26,13 +21,15 @@ from shared.model import (
     Route,
     Rule,
     Source,
-    Standing,
 )
+from shared.policy.rule import Misfit, Outcome, Verdict, evaluate, weakest
+
+__all__ = ["decide", "evaluate", "open_questions"]
 
 _NONE: Final[frozenset[str]] = frozenset()
 
-_TOLD: Final = frozenset({Reason.NOT_MEMBER, Reason.DEPLOYMENT_NOT_ALLOWED})
-"""Denials that a deny rule in the background would change: to whom it applies, the policy's help is not told."""
+_TOLD: Final = frozenset({Reason.NOT_MEMBER, Reason.DEPLOYMENT_NOT_ALLOWED, Reason.INPUT_NOT_ALLOWED})
+"""Denials that a deny rule in the background would change: to whom it applies, neither help nor place is told."""
 
 _FURTHEST: Final = MappingProxyType(
     {
@@ -40,59 +37,11 @@ _FURTHEST: Final = MappingProxyType(
         Reason.CLIENT_NOT_ALLOWED: 1,
         Reason.DEPLOYMENT_NOT_ALLOWED: 2,
         Reason.NOT_MEMBER: 3,
+        Reason.JOB_OWNER_MISMATCH: 4,
+        Reason.INPUT_NOT_ALLOWED: 5,
     }
 )
 """How far a rule got before it failed: a denial tells the reason of the allow rule that got furthest."""
-
-
-class Verdict(enum.Enum):
-    """What one rule says of one request."""
-
-    MATCHES = "matches"
-    FAILS = "fails"
-    OPEN = "open"
-    """It depends on groups whose standing is unknown."""
-
-
-class Outcome(msgspec.Struct, frozen=True, kw_only=True):
-    """What came of trying one rule."""
-
-    verdict: Verdict
-    reason: Reason
-    """MATCHES: the proof's kind, or `deny-rule`. FAILS: what stopped it. OPEN: `graph-unavailable`."""
-    proof: Fact | None = None
-    """MATCHES: the fact that proves. FAILS with `not-member`: the weakest fact that says out. Else None."""
-    group: str | None = None
-    """MATCHES by a group: the one that `proof` is about."""
-    open: frozenset[str] = _NONE
-    """The groups that have to be known first."""
-
-
-_WRONG_KIND: Final = Outcome(verdict=Verdict.FAILS, reason=Reason.CALLER_KIND)
-_WRONG_CLIENT: Final = Outcome(verdict=Verdict.FAILS, reason=Reason.CLIENT_NOT_ALLOWED)
-_WRONG_DEPLOYMENT: Final = Outcome(verdict=Verdict.FAILS, reason=Reason.DEPLOYMENT_NOT_ALLOWED)
-
-
-def evaluate(rule: Rule, asked: Asked, principal: Principal, membership: Membership) -> Outcome:
-    """Return what `rule` says by itself, other rules left aside."""
-    listed = principal.oid in rule.principals
-    narrowed = _narrow(rule, asked, principal, listed=listed)
-    if narrowed is not None:
-        return narrowed
-    if listed:
-        return Outcome(verdict=Verdict.MATCHES, reason=_matched(rule, Reason.PRINCIPAL_LISTED))
-    if not rule.app_roles.isdisjoint(principal.app_roles):
-        return Outcome(verdict=Verdict.MATCHES, reason=_matched(rule, Reason.APP_ROLE))
-    return _by_groups(rule, membership)
-
-
-def _narrow(rule: Rule, asked: Asked, principal: Principal, *, listed: bool) -> Outcome | None:
-    """Return what stops the rule before any proof counts, None for nothing."""
-    if not _kind_fits(rule, principal.kind, listed=listed):
-        return _WRONG_KIND
-    if rule.clients is not None and not _client_fits(rule, rule.clients, principal.client):
-        return _WRONG_CLIENT
-    return None if _deployment_fits(rule, asked.deployment) else _WRONG_DEPLOYMENT
 
 
 def decide(route: Route | None, asked: Asked, principal: Principal, membership: Membership) -> Decision:
@@ -116,12 +65,13 @@ def _settle(weighed: _Weighed, principal: Principal) -> Decision:
         rule, outcome = weighed.denied
         return Deny(reason=Reason.DENY_RULE, rule=rule.id, proof=outcome.proof)
     if weighed.allowed is None and not weighed.open_allow:
-        return Deny(reason=weighed.failure, proof=weighed.refusal)
+        place = None if weighed.misfit is None else weighed.misfit.place
+        return Deny(reason=weighed.failure, proof=weighed.refusal, place=place)
     if weighed.allowed is None or weighed.open_deny:
         undecided = principal.kind is Kind.UNDECIDED
         return Deny(reason=Reason.CALLER_KIND if undecided else Reason.GRAPH_UNAVAILABLE)
     rule, outcome = weighed.allowed
-    grace = _weakest(_graced(weighed.clearance), _graced(outcome.proof))
+    grace = weakest(_graced(weighed.clearance), _graced(outcome.proof))
     if grace is not None:
         return Allow(rule=rule.id, reason=Reason.OUTAGE_GRACE, proof=grace, group=outcome.group)
     return Allow(rule=rule.id, reason=outcome.reason, proof=outcome.proof, group=outcome.group)
@@ -154,13 +104,15 @@ class _Weighed(msgspec.Struct, frozen=True, kw_only=True):
     open_deny: frozenset[str]
     open_allow: frozenset[str]
     open_before: frozenset[str]
-    """Of allow rules that stand before the one that matched and give something else away: which is it that is on record?"""
+    """Of allow rules before the one that matched, where it matters which is on record: limits and jobs go by its terms."""
     clearance: Fact | None
     """The weakest fact that kept a deny rule from matching."""
     failure: Reason
     """Why the allow rule that got furthest failed."""
     refusal: Fact | None
     """The weakest fact that kept an allow rule from matching."""
+    misfit: Misfit | None
+    """What did not fit of a job, by the allow rule that got furthest; None unless `failure` is `input-not-allowed`."""
 
 
 def _weigh(route: Route, asked: Asked, principal: Principal, membership: Membership) -> _Weighed:
@@ -170,6 +122,8 @@ def _weigh(route: Route, asked: Asked, principal: Principal, membership: Members
     clearance: Fact | None = None
     refusal: Fact | None = None
     failure = Reason.CALLER_KIND
+    misfit: Misfit | None = None
+    on_record = route.limited or asked.wanted is not None
     for rule in route.rules:
         outcome = evaluate(rule, asked, principal, membership)
         verdict = outcome.verdict
@@ -179,18 +133,20 @@ def _weigh(route: Route, asked: Asked, principal: Principal, membership: Members
             elif verdict is Verdict.OPEN:
                 open_deny |= outcome.open
             else:
-                clearance = _weakest(clearance, outcome.proof)
+                clearance = weakest(clearance, outcome.proof)
         elif verdict is Verdict.MATCHES:
             allowed = (rule, outcome) if allowed is None else allowed
         elif verdict is Verdict.OPEN:
             open_allow |= outcome.open
-            if allowed is None and route.limited:
+            if allowed is None and on_record:
                 open_before |= outcome.open
         else:
-            refusal = _weakest(refusal, outcome.proof)
+            refusal = weakest(refusal, outcome.proof)
             reason = outcome.reason
             if reason is not failure and _FURTHEST[reason] > _FURTHEST[failure]:
                 failure = reason
+            if outcome.misfit is not None:
+                misfit = _further(misfit, outcome.misfit)
     return _Weighed(
         denied=denied,
         allowed=allowed,
@@ -200,80 +156,15 @@ def _weigh(route: Route, asked: Asked, principal: Principal, membership: Members
         clearance=clearance,
         failure=failure,
         refusal=refusal,
+        misfit=misfit,
     )
 
 
-def _kind_fits(rule: Rule, kind: Kind, *, listed: bool) -> bool:
-    """Say whether the rule is for callers of `kind`: each effect takes what the rule leaves unsaid on its safe side."""
-    callers = rule.callers
-    if rule.effect is Effect.DENY:
-        # An undecided caller may be any kind, and whoever is named by object id is meant.
-        return callers is None or listed or kind is Kind.UNDECIDED or kind in callers
-    if callers is not None:
-        return kind in callers
-    # Unsaid, groups and app roles are for users; a principal is named by its id, whatever its kind.
-    return kind is Kind.USER or listed or not (rule.groups or rule.app_roles)
-
-
-def _client_fits(rule: Rule, clients: frozenset[str], client: str | None) -> bool:
-    if client is None:
-        return rule.effect is Effect.DENY
-    return client in clients
-
-
-def _deployment_fits(rule: Rule, deployment: str | None) -> bool:
-    if rule.effect is Effect.ALLOW:
-        return deployment is None or (rule.deployments is not None and deployment in rule.deployments)
-    return rule.deployments is None or deployment in rule.deployments
-
-
-def _matched(rule: Rule, reason: Reason) -> Reason:
-    return reason if rule.effect is Effect.ALLOW else Reason.DENY_RULE
-
-
-def _by_groups(rule: Rule, membership: Membership) -> Outcome:
-    """Any group that holds the caller proves; else any unknown one leaves the rule open."""
-    proof: Fact | None = None
-    proven: str | None = None
-    refusal: Fact | None = None
-    unknown: list[str] = []
-    for group in rule.groups:
-        fact = membership.facts.get(group)
-        if fact is None or fact.standing is Standing.UNKNOWN:
-            unknown.append(group)
-        elif fact.standing is Standing.IN:
-            # Of two that prove alike the first id is on record, whatever the order of the set.
-            if (
-                proof is None
-                or _weaker(proof, fact)
-                or (proven is not None and group < proven and not _weaker(fact, proof))
-            ):
-                proof, proven = fact, group
-        else:
-            refusal = _weakest(refusal, fact)
-    if proof is not None:
-        return Outcome(
-            verdict=Verdict.MATCHES, reason=_matched(rule, Reason.MEMBER), proof=proof, group=proven
-        )
-    if unknown:
-        return Outcome(verdict=Verdict.OPEN, reason=Reason.GRAPH_UNAVAILABLE, open=frozenset(unknown))
-    return Outcome(verdict=Verdict.FAILS, reason=Reason.NOT_MEMBER, proof=refusal)
-
-
-def _weaker(fact: Fact, than: Fact) -> bool:
-    """Order facts: an answer in grace is the weakest, then the older one; the source only makes ties repeatable."""
-    grace = fact.source is Source.GRACE
-    if grace is not (than.source is Source.GRACE):
-        return grace
-    return fact.source > than.source if fact.age == than.age else fact.age > than.age
-
-
-def _weakest(one: Fact | None, other: Fact | None) -> Fact | None:
-    if one is None:
+def _further(one: Misfit | None, other: Misfit) -> Misfit:
+    """Return what the rule that got further did not let a job have; the first of two that got as far."""
+    if one is None or (other.proven, other.fitting) > (one.proven, one.fitting):
         return other
-    if other is None or other is one:
-        return one
-    return other if _weaker(other, one) else one
+    return one
 
 
 def _graced(fact: Fact | None) -> Fact | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from shared.model import Policy
-from shared.policy import build, meaning, reader
+from shared.policy import build, meaning, reader, slips
 from shared.policy.document import Document
 from shared.ports import Fault
 
@@ -28,7 +28,13 @@ class PolicyFaults(Exception):
 
 
 def load_file(
-    path: Path, *, allow_http: bool, shared_counters: bool = True, place: str = "GROUPGATE_POLICY"
+    path: Path,
+    *,
+    allow_http: bool,
+    shared_counters: bool = True,
+    jobs: bool = True,
+    jobs_secret: bool = True,
+    place: str = "GROUPGATE_POLICY",
 ) -> Policy:
     """Return the policy in the file at `path` as `load` does; raise PolicyFaults, for an unreadable file with `place`."""
     try:
@@ -38,23 +44,38 @@ def load_file(
         why = exc.strerror if isinstance(exc, OSError) and exc.strerror else str(exc)
         start = "; start from policy.sample.toml" if isinstance(exc, FileNotFoundError) else ""
         raise PolicyFaults((Fault(place=place, message=f"cannot read {path}: {why}{start}"),)) from exc
-    return load(data, allow_http=allow_http, shared_counters=shared_counters)
+    return load(
+        data, allow_http=allow_http, shared_counters=shared_counters, jobs=jobs, jobs_secret=jobs_secret
+    )
 
 
-def load(data: bytes, *, allow_http: bool, shared_counters: bool = True) -> Policy:
+def load(
+    data: bytes,
+    *,
+    allow_http: bool,
+    shared_counters: bool = True,
+    jobs: bool = True,
+    jobs_secret: bool = True,
+) -> Policy:
     """Return the policy that `data` (a whole TOML file) writes; raise PolicyFaults.
 
     `allow_http` permits http:// to loopback hosts that `[hosts] allow` names. Without `shared_counters` (no
-    GROUPGATE_REDIS_URL) limits must be for each instance; a policy that is looked at alone may have either.
+    GROUPGATE_REDIS_URL) limits must be for each instance, without `jobs` (GROUPGATE_JOBS=off) no endpoint may be a batch
+    one, without `jobs_secret` (no GROUPGATE_JOBS_SECRET) nobody is told of a job's end; a policy that is looked at alone may
+    have it all.
     """
     document, faults = reader.read(_parse(data), Document)
-    broken = {fault.place for fault in faults}
-    faults += meaning.faults(document, broken, allow_http=allow_http, shared_counters=shared_counters)
+    faults += meaning.faults(
+        document,
+        {fault.place for fault in faults},
+        allow_http=allow_http,
+        shared_counters=shared_counters,
+        jobs=jobs,
+        jobs_secret=jobs_secret,
+    )
     if faults:
         raise PolicyFaults(tuple(faults))
-    return build.policy(
-        document, digest=hashlib.sha256(data).hexdigest(), warnings=meaning.warnings(document)
-    )
+    return build.policy(document, digest=hashlib.sha256(data).hexdigest(), warnings=slips.warnings(document))
 
 
 def _parse(data: bytes) -> dict[str, object]:

@@ -6,6 +6,7 @@ import difflib
 import json
 import re
 from collections import Counter
+from copy import replace
 from typing import Final
 
 import msgspec.inspect as shape
@@ -16,6 +17,8 @@ from shared.ports import Fault
 
 _BARE: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
 _PLAIN_ID: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,63}")
+
+_Table = shape.StructType | shape.UnionType
 
 
 def read[T](table: dict[str, object], form: type[T]) -> tuple[T, list[Fault]]:
@@ -34,6 +37,21 @@ def at(place: str, key: str) -> str:
     """Return the place of `key` in the table at `place`, with the quotes that TOML wants."""
     part = key if _BARE.fullmatch(key) else show(key)
     return f"{place}.{part}" if place else part
+
+
+def _quotable(form: shape.Type) -> bool:
+    """Say whether a fault may show what stands there (`values.address`)."""
+    return not isinstance(form, shape.Metadata) or (form.extra or {}).get("quoted", True) is True
+
+
+def _kind(table: dict[str, object], form: shape.UnionType) -> shape.StructType:
+    """Return the struct of the table's kind, among whose fields is what tells it: one of all the kinds."""
+    kinds = {str(one.tag): one for one in form.types if isinstance(one, shape.StructType)}
+    key = next(iter(kinds.values())).tag_field or ""
+    # One that is misspelt is read as what it is like, so that its other keys are judged by what they are meant for.
+    like = difflib.get_close_matches(str(table.get(key, "")).lower(), kinds, n=1) or list(kinds)
+    tells = shape.Field(name=key, encode_name=key, type=shape.LiteralType(tuple(kinds)), required=True)
+    return replace(kinds[like[0]], fields=(tells, *kinds[like[0]].fields))
 
 
 def rule_places(place: str, ids: list[object]) -> list[str]:
@@ -60,9 +78,11 @@ class _Reader:
             case shape.Metadata(type=inner, extra=extra), _:
                 read = self.value(value, inner, place)
                 wrong = extra["check"](read) if extra and isinstance(read, str) else None
-                return read if wrong is None else self.fault(place, f"{show(str(read))} {wrong}")
-            case shape.StructType(), dict():
-                return self.struct(value, form, place)
+                if wrong is None:
+                    return read
+                return self.fault(place, f"{show(str(read))} {wrong}" if _quotable(form) else wrong)
+            case (shape.StructType() | shape.UnionType(), dict()):
+                return self.table(value, form, place)
             case shape.DictType(), dict():
                 return self._named(value, form, place)
             case shape.ListType(), list():
@@ -85,8 +105,14 @@ class _Reader:
             return value
         return self.fault(place, f"must be {' or '.join(json.dumps(one) for one in form.values)}")
 
-    def struct(self, table: dict[str, object], form: shape.StructType, place: str, name: str = "") -> object:
+    def table(self, table: dict[str, object], form: _Table, place: str, name: str = "") -> object:
         """Return a table read as its struct; `name` is the key that a person chose for it, empty for none."""
+        return self.struct(
+            table, form if isinstance(form, shape.StructType) else _kind(table, form), place, name
+        )
+
+    def struct(self, table: dict[str, object], form: shape.StructType, place: str, name: str = "") -> object:
+        """Return a table read as `form`."""
         known = {field.encode_name: field for field in form.fields}
         misread = False
         for key in (key for key in table if key not in known):
@@ -98,6 +124,7 @@ class _Reader:
                 fields[field.name] = self.value(table[key], field.type, at(place, key))
             elif field.required and not misread:
                 self.fault(at(place, key), f"is required{_example(key)}")
+        fields.pop(form.tag_field or "", None)  # the struct is of one kind, and does not say which
         return form.cls(**fields)
 
     def _unknown(self, key: str, value: object, form: shape.StructType, place: str, name: str) -> bool:
@@ -126,8 +153,8 @@ class _Reader:
         for key, value in table.items():
             here = at(place, key)
             self.value(key, form.key_type, here)
-            if isinstance(inner, shape.StructType) and isinstance(value, dict):
-                read[key] = self.struct(value, inner, here, name=key)
+            if isinstance(inner, _Table) and isinstance(value, dict):
+                read[key] = self.table(value, inner, here, name=key)
             elif isinstance(inner, shape.StrType) and isinstance(value, dict):
                 whole = ".".join((key, *_dotted("", value, [])))
                 read[key] = self.fault(
@@ -144,11 +171,23 @@ class _Reader:
         if isinstance(item, shape.StructType):
             places = rule_places(place, [one.get("id") if isinstance(one, dict) else None for one in items])
             return [self.value(one, item, here) for one, here in zip(items, places, strict=True)]
+        if not _quotable(item):  # then it is told by its number which of them it is
+            return self._unquoted(items, item, place)
         read = [value for value in (self.value(one, item, place) for one in items) if value is not UNSET]
         for value, times in Counter(read).items():
             if times > 1:
                 self.fault(place, f"has {show(str(value))} twice")
         return read
+
+    def _unquoted(self, items: list[object], item: shape.Type, place: str) -> list[object]:
+        read: dict[object, None] = {}
+        for number, one in enumerate(items):
+            value = self.value(one, item, f"{place}[{number}]")
+            if value in read:
+                self.fault(f"{place}[{number}]", "stands in the list already")
+            elif value is not UNSET:
+                read[value] = None
+        return list(read)
 
     def _mistyped(self, value: object, form: shape.Type, place: str) -> UnsetType:
         hint = ""
@@ -165,6 +204,7 @@ class _Reader:
 
 _WANTED: Final[dict[type, str]] = {
     shape.StructType: "a table",
+    shape.UnionType: "a table",
     shape.DictType: "a table",
     shape.ListType: "a list",
     shape.IntType: "a whole number",

@@ -16,6 +16,11 @@ def text(check: checks.Check, **schema: Any) -> Meta:
     return Meta(extra={"check": check}, extra_json_schema=schema or None)
 
 
+def address(check: checks.Check, **schema: Any) -> Meta:
+    """Return the same for a text that no fault may quote: a signature could stand in it."""
+    return Meta(extra={"check": check, "quoted": False}, extra_json_schema=schema or None)
+
+
 DURATION: Final = r"^(0|[1-9][0-9]{0,8})(ms|s|m|h|d)$"
 SIZE: Final = r"^(0|[1-9][0-9]{0,8})(B|KiB|MiB)$"
 RATE: Final = r"^[1-9][0-9]{0,8}/(second|minute|hour|day)$"

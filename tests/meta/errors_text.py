@@ -33,9 +33,11 @@ SLUGS = {
         "[the settings](settings.md) against the app registration.",
     ),
     Slug.FORBIDDEN: About(
-        "No rule allows it, a deny rule matches, or there is no such endpoint or model. The three look alike on purpose.",
+        "No rule allows it, a deny rule matches, or there is no such endpoint or model. The three look alike on purpose. At a "
+        "batch endpoint also: a job may not have what it asks for.",
         "Check the name, and the deployment or operation; `GET /me` lists what you may call. Where the policy writes a help text, "
-        "`detail` tells whom to ask. Asking again changes nothing until your membership changes.",
+        "`detail` tells whom to ask; of a job it tells [the place in the body](batch.md#refusals). Asking again changes nothing "
+        "until your membership, or the job, changes.",
         "The audit record's `reason` and `rule` say why; `groupgate explain` replays it step by step.",
     ),
     Slug.NOT_FOUND: About(
@@ -47,9 +49,23 @@ SLUGS = {
         "Makers are forgotten when an instance restarts, and are not shared between instances, unless "
         "`GROUPGATE_REDIS_URL` is set: see [stored responses](models.md#stored-responses).",
     ),
+    Slug.JOB_NOT_FOUND: About(
+        "There is no such job at this endpoint, or it is somebody else's and no rule lets the caller see it. All alike.",
+        "Check the job's `name` and its endpoint; `GET` on the endpoint's `jobs` lists your own.",
+        "The audit record's `reason` is `job-owner-mismatch` where the job is another caller's, and `job-not-found` where it is "
+        "none that the gate has, or [was purged](batch.md#the-task-hub-and-purging). Whoever is to see jobs of others needs a "
+        'rule with `see = "all"`.',
+    ),
+    Slug.IDEMPOTENCY_CONFLICT: About(
+        "The caller has started another job at this endpoint with the same `Idempotency-Key`: another body, byte by byte, or "
+        "another deployment.",
+        "Send exactly what you sent first, and you get that job again; or take a new key for a new job.",
+        "Nothing.",
+    ),
     Slug.INVALID_REQUEST: About(
         "A query that the address does not take, a body that did not arrive in time or is not as long as it said. For "
-        "models also: a body that is no strict JSON, two names for the model, a field that the policy does not let in.",
+        "models also: a body that is no strict JSON, two names for the model, a field that the policy does not let in. For jobs: "
+        "a body that is no strict JSON or not of [the shape](batch.md#the-body), or an `Idempotency-Key` that is none.",
         "Mend the request; `detail` says what is wrong.",
         "Nothing.",
     ),
@@ -71,25 +87,27 @@ SLUGS = {
     ),
     Slug.UNSUPPORTED_MEDIA_TYPE: About(
         "`Content-Type` is not one of the endpoint's `content-types`, has parameters other than `charset=utf-8` and "
-        "`boundary`, or the body carries a `Content-Encoding`. Models take `application/json`, and `multipart/form-data` "
-        "for `audio/transcriptions`.",
+        "`boundary`, or the body carries a `Content-Encoding`. Jobs and models take `application/json`, models `multipart/form-data` "
+        "too, for `audio/transcriptions`.",
         "Send `Content-Type: application/json`, uncompressed.",
         "Add the type to `content-types` if the endpoint takes it.",
     ),
     Slug.RATE_LIMITED: About(
         "What the rule gives is used up: the caller's own share, or with `per = \"rule\"` everybody's. Nothing was sent, "
-        "and nothing was taken of any limit.",
+        "and nothing was taken of any limit. At a batch endpoint: as many of the caller's jobs as `running-jobs` says have not "
+        "ended yet.",
         "Wait as long as `Retry-After` says; `x-should-retry: false` tells clients not to try by themselves where that is "
-        "more than half a minute. A smaller `max_tokens` may fit.",
-        "See [limits](limits.md): who used how much tells `groupgate usage`.",
+        "more than half a minute. A smaller `max_tokens` may fit. Jobs: let one end, or cancel one.",
+        "See [limits](limits.md): who used how much tells `groupgate usage`. Jobs: [`running-jobs`](batch.md#the-endpoint).",
         (
-            "`Retry-After`: seconds to the next window",
-            "`x-ratelimit-*`: [how each limit stands](limits.md#headers)",
+            "`Retry-After`: seconds to the next window; 30 for jobs",
+            "`x-ratelimit-*` at models: [how each limit stands](limits.md#headers)",
         ),
     ),
     Slug.OVERLOADED: About(
         "The `concurrency` of the endpoint or model and its queue are full, or more questions to Microsoft Graph wait than its budget "
-        "allows within two seconds.",
+        "allows within two seconds. At a batch endpoint: the caller starts so many jobs at once that one did not get its turn "
+        "within `timeout`.",
         "Wait as long as `Retry-After` says and try again.",
         "See [limits](operations.md#numbers-to-know): raise `concurrency` if the model can take more, add instances, or "
         "find out who sends so much.",
@@ -123,6 +141,13 @@ SLUGS = {
         "than 100,000 windows are open in this instance.",
         "Wait as long as `Retry-After` says and try again.",
         "See [Redis is down](operations.md#redis-is-down).",
+    ),
+    Slug.JOB_STORE_UNAVAILABLE: About(
+        "The storage of Durable Functions did not answer within ten seconds, or not in its own words. No 202 was sent, so "
+        "whether a job was stored is not known.",
+        "Wait as long as `Retry-After` says and try again **with the same `Idempotency-Key`**: it gives the job that was stored, or "
+        "starts it. Without a key you may start a second one.",
+        "See [the job store is down](operations.md#the-job-store-is-down).",
     ),
     Slug.AUDIT_UNAVAILABLE: About(
         "A required audit sink did not store the decision, so nothing was sent.",
@@ -204,9 +229,11 @@ REASONS = {
     Reason.CLIENT_NOT_ALLOWED: "The allow rules that are left name other client applications; or a page of another site "
     "used the caller's cookie session.",
     Reason.DEPLOYMENT_NOT_ALLOWED: "The request names a deployment that no allow rule left lets it name.",
-    Reason.OPERATION_NOT_ALLOWED: "The model's `operations` do not name it; or, with 404, no model has such an operation.",
-    Reason.INPUT_NOT_ALLOWED: "The request refers to a stored response that the caller did not make, or whose maker is not "
-    "known: always 404. Batch endpoints, which are not built yet, will use it too.",
+    Reason.OPERATION_NOT_ALLOWED: "The model's `operations` do not name it; the endpoint is of another kind, such as a job at an "
+    "online endpoint; or, with 404, no model has such an operation.",
+    Reason.INPUT_NOT_ALLOWED: "With 403, a job may not have an input, an output or something else that it asks for, by the "
+    "policy or by any policy. With 404, the request refers to a stored response that the caller did not make, or whose maker is "
+    "not known.",
     Reason.PRINCIPAL_MISSING: "No principal header, or no bearer token, came.",
     Reason.PRINCIPAL_MALFORMED: "The principal cannot be read, is too large, contradicts itself or its companion headers, "
     "or was issued in the future.",
@@ -218,27 +245,32 @@ REASONS = {
     "token and headers name different callers.",
     Reason.PLATFORM_AUTH_OFF: "`WEBSITE_AUTH_ENABLED` is not `true`: headers could be anybody's, so they are not read.",
     Reason.PRINCIPAL_NOT_FOUND: "Microsoft Graph knows no such user or service principal (404).",
+    Reason.JOB_NOT_FOUND: "No job of that id is stored for this endpoint and tenant.",
+    Reason.JOB_OWNER_MISMATCH: 'The job is another caller\'s, and no rule that fits the caller says `see = "all"`.',
     Reason.GRAPH_UNAVAILABLE: "Microsoft Graph is down, silent, throttled or answers nonsense, and nothing kept is young "
     "enough.",
     Reason.GRAPH_FORBIDDEN: "Microsoft Graph refuses the gate's identity (401, 403): a permission is missing.",
     Reason.KEYS_UNAVAILABLE: "The tenant's signing keys could not be fetched and none kept fits.",
     Reason.CREDENTIAL_UNAVAILABLE: "No token of the gate's managed identity.",
     Reason.LIMITS_UNAVAILABLE: "The call could not be counted against the rule's limits.",
+    Reason.JOB_STORE_UNAVAILABLE: "The storage of Durable Functions did not answer, or the host gave the call no access to it.",
     Reason.AUDIT_UNAVAILABLE: "The required audit sink did not store the record. It stands in the log, since it cannot "
     "stand in the audit.",
     Reason.MISCONFIGURED: "A setting or the policy is at fault; everything is refused. It stands in the log only.",
     Reason.INVALID_REQUEST: "The request cannot be taken as it stands.",
-    Reason.RATE_LIMITED: "A limit of the rule is used up.",
-    Reason.OVERLOADED: "No place at the endpoint, or in Graph's budget, came free within two seconds.",
+    Reason.RATE_LIMITED: "A limit of the rule is used up, or too many of the caller's jobs run.",
+    Reason.OVERLOADED: "No place at the endpoint, or in Graph's budget, came free within two seconds; or no turn to start a job.",
 }
 
 OUTCOMES = {
-    "ok": "The model answered 2xx, and the answer was passed on to its end.",
+    "ok": "The model answered 2xx, and the answer was passed on to its end; of a job, the gate did or told what was asked. How "
+    "the job went is in [records of its own](batch.md#the-audit-of-a-job).",
     "upstream-STATUS": "The model's service answered with that status, such as `upstream-424`.",
     "upstream-unreachable": "No connection, or no HTTP came back.",
     "upstream-timeout": "The policy's `timeout` passed.",
     "truncated": "The model's answer broke off after its headers; the caller's connection was cut too, never ended cleanly, "
     "or its stream of events ended with an `error`.",
     "client-closed": "The caller went away, or the host ended the invocation.",
-    "unknown": "The process died in between; written by the next process that takes up the file.",
+    "unknown": "The process died in between; written by the next process that takes up the file. Or the job store did not say "
+    "whether it stored what was asked (503).",
 }

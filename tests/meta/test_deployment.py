@@ -68,7 +68,7 @@ def test_host_json_keeps_the_routes_as_they_are() -> None:
 
 
 def test_host_json_names_an_extension_bundle() -> None:
-    """Without a bundle the Durable extension, for later, could not load."""
+    """Without a bundle the Durable extension could not load."""
     assert host()["extensionBundle"]["id"] == "Microsoft.Azure.Functions.ExtensionBundle"
 
 
@@ -82,6 +82,39 @@ def test_host_json_gives_every_policy_timeout_room() -> None:
     """The host ends no invocation before the longest `timeout` of a policy, 225 s."""
     hours, minutes, seconds = map(int, host()["functionTimeout"].split(":"))
     assert hours * 3600 + minutes * 60 + seconds > 225
+
+
+def test_i08_host_json_keeps_what_jobs_hold_out_of_the_logs() -> None:
+    """I08, R03: the inputs of orchestrations are whole intents, and their traces go to whoever reads the logs."""
+    assert host()["extensions"]["durableTask"]["tracing"] == {"traceInputsAndOutputs": False}
+
+
+def test_d10_host_json_lets_no_running_instance_be_started_over() -> None:
+    """D10: that one start of an id is refused while it runs is what keeps notes and jobs single."""
+    assert host()["extensions"]["durableTask"]["overridableExistingInstanceStates"] == "NonRunningStates"
+
+
+def test_host_json_names_a_task_hub_that_storage_takes() -> None:
+    """Azure Storage: letters and digits, a letter first, 3 to 45 of them; a renamed hub would lose every job that runs."""
+    hub = host()["extensions"]["durableTask"]["hubName"]
+    assert re.fullmatch(r"[A-Za-z][A-Za-z0-9]{2,44}", hub)
+    assert hub == "Groupgate"
+
+
+def test_f45_host_json_replays_every_step() -> None:
+    """F45: sessions that are kept in memory hide an orchestration that is not deterministic, and hold memory for days."""
+    assert host()["extensions"]["durableTask"]["extendedSessionsEnabled"] is False
+
+
+def test_e10_host_json_holds_nothing_of_durable_that_was_not_looked_at() -> None:
+    """E10: no setting of the extension closes its webhooks, and none that opens more is here."""
+    assert set(host()["extensions"]) == {"http", "durableTask"}
+    assert set(host()["extensions"]["durableTask"]) == {
+        "hubName",
+        "overridableExistingInstanceStates",
+        "extendedSessionsEnabled",
+        "tracing",
+    }
 
 
 def test_function_app_is_short() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import subprocess
@@ -10,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.meta import repository
 from tests.meta.repository import ROOT
 
 _IMPORT = """
@@ -40,7 +42,8 @@ EVERYTHING_WRONG = {
     "GROUPGATE_GRAPH_URL": "ftp://x",
     "GROUPGATE_CREDENTIAL": "mine",
     "GROUPGATE_HTTP": "fast",
-    "GROUPGATE_JOBS": "on",
+    "GROUPGATE_JOBS": "off",
+    "GROUPGATE_JOBS_SECRET": "short",
     "GROUPGATE_AUDIT": "paper",
     "GROUPGATE_REDIS_URL": "redis://x",
     "GROUPGATE_ALLOW_HTTP": "yes",
@@ -75,24 +78,77 @@ def imported(env: dict[str, str], folder: Path) -> dict[str, list[str]]:
     return result
 
 
+FUNCTIONS = ["healthz", "me", "models", "openai", "readyz", "score", "swagger"]
+OF_JOBS = [
+    "groupgate_cancel",
+    "groupgate_end",
+    "groupgate_job",
+    "groupgate_note",
+    "groupgate_notify",
+    "groupgate_poll",
+    "groupgate_submit",
+    "job",
+    "jobs",
+]
+
+
 @pytest.mark.parametrize("env", BROKEN)
 def test_a_broken_environment_neither_raises_nor_opens_anything(env: dict[str, str], tmp_path: Path) -> None:
     """Every route is registered all the same, so that the app answers 503 where the host would show nothing at all."""
     result = imported(env, tmp_path)
     assert result["seen"] == []
-    assert result["functions"] == ["healthz", "me", "models", "openai", "readyz", "score", "swagger"]
+    assert result["functions"] == FUNCTIONS
 
 
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param({"GROUPGATE_JOBS": "on"}, id="nothing else is set"),
+        pytest.param(EVERYTHING_WRONG | {"GROUPGATE_JOBS": "On"}, id="everything else is wrong"),
+        pytest.param(GOOD | {"GROUPGATE_JOBS": "onn"}, id="a slip in the setting itself"),
+    ],
+)
+def test_no_slip_takes_the_functions_from_under_jobs_that_run(env: dict[str, str], tmp_path: Path) -> None:
+    """Batch: whatever else is wrong, Durable finds the functions of jobs again; only `off` and nothing are off."""
+    result = imported(env, tmp_path)
+    assert result["seen"] == []
+    assert result["functions"] == sorted(FUNCTIONS + OF_JOBS)
+
+
+@pytest.mark.parametrize("jobs", ["", "off", "on"])
 @pytest.mark.parametrize("http", ["classic", "stream"])
-def test_a_good_environment_opens_nothing_either(http: str, tmp_path: Path) -> None:
+def test_a_good_environment_opens_nothing_either(http: str, jobs: str, tmp_path: Path) -> None:
     """No socket, no policy read, no file written: everything waits for the first request.
 
-    In classic hosting nothing of the streaming extension is imported, which would switch the whole app; Durable and
-    the local stack never are.
+    In classic hosting nothing of the streaming extension is imported, which would switch the whole app; without jobs
+    nothing of Durable, nor what only jobs need; the local stack never is.
     """
-    result = imported({**GOOD, "GROUPGATE_HTTP": http}, tmp_path)
+    result = imported({**GOOD, "GROUPGATE_HTTP": http, "GROUPGATE_JOBS": jobs}, tmp_path)
     assert result["seen"] == []
     roots = {name.partition(".")[0] for name in result["modules"]}
     assert "local" not in roots
-    assert "azure.durable_functions" not in result["modules"]
     assert ("azurefunctions" in roots) == ("fastapi" in roots) == (http == "stream")
+    durable = {name for name in result["modules"] if name.startswith("azure.durable_functions")}
+    own = {name for name in result["modules"] if name.startswith(("shared.jobs", "shared.hosting.jobs"))}
+    assert bool(durable) == bool(own) == (jobs == "on")
+    assert result["functions"] == sorted(FUNCTIONS + (OF_JOBS if jobs == "on" else []))
+
+
+def test_one_file_imports_durable() -> None:
+    """Style: what is imported only where a setting asks for it, is imported in one place."""
+    found = {
+        path
+        for path in repository.files()
+        if path.startswith("shared/") and path.endswith(".py") and _imports_durable(repository.read(path))
+    }
+    assert found == {"shared/hosting/jobs.py"}
+
+
+def _imports_durable(source: str) -> bool:
+    names: list[str] = []
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom) and node.module is not None:
+            names += [node.module, *(f"{node.module}.{alias.name}" for alias in node.names)]
+    return any(name.startswith("azure.durable_functions") for name in names)

@@ -10,8 +10,9 @@ import pytest
 
 from shared.fieldnames import REFUSED
 from shared.operations import ModelOperation
-from shared.policy.document import LimitsTable, ModelTable, schema
+from shared.policy.document import schema
 from shared.policy.loader import load
+from shared.policy.models import LimitsTable, ModelTable
 from tests.meta import markdown, repository
 
 MODELS = repository.read("docs/models.md")

@@ -10,7 +10,7 @@ from tests.meta import repository
 
 
 def test_the_readme_shows_the_story_as_it_is_played() -> None:
-    """Each step of `make demo` stands in the README with its title, what is expected, and that it came."""
+    """Each step of `make demo` stands in the README with its title, what is expected, and that it came; so does their number."""
     titles = max(len(title) for title, _, _ in STEPS)
     expectations = max(len(expected) for _, expected, _ in STEPS)
     steps = [
@@ -18,6 +18,7 @@ def test_the_readme_shows_the_story_as_it_is_played() -> None:
         for number, (title, expected, _) in enumerate(STEPS, 1)
     ]
     assert "\n".join(steps) in repository.read("README.md")
+    assert f" {len(STEPS)} steps " in repository.read("README.md")
 
 
 def test_the_readme_shows_what_check_says_of_the_sample(

@@ -2,16 +2,23 @@
 
 from __future__ import annotations
 
+import json
 import logging
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from shared.app import App, build
+from shared.app import App, build, wire
+from shared.configuration import configured
+from shared.model import Reason
+from shared.parts import Parts
+from shared.problem import Undecidable
 from shared.settings import Settings
 from shared.surface import ADDRESSES
-from tests.fakes import TENANT, an_inbound, headers_of
+from tests.fakes import TENANT, FakeClock, FakeTokens, an_inbound, headers_of
 from tests.house import document, slug
+from tests.jobfakes import FakeJobStore, a_stored
 
 GOOD = """
 version = 1
@@ -165,3 +172,124 @@ def test_building_opens_nothing_and_reads_nothing(tmp_path: Path) -> None:
     """Style, habit 8: `build` cannot fail; the policy is read at the first request."""
     build(settings(tmp_path / "none.toml"))
     build(Settings.from_env({}))
+
+
+BATCH = """
+[endpoints.churn]
+kind = "batch"
+url = "https://churn.westeurope.inference.ml.azure.com/jobs"
+[[endpoints.churn.rules]]
+id = "analysts"
+effect = "allow"
+groups = ["fraud-analysts"]
+inputs = ["https://contoso.blob.core.windows.net/customers/"]
+"""
+ENDED = a_stored(status="Completed", upstream="batchjob-1")
+
+
+class Audited:
+    """The audit's file of one process; a second one beside it is a failure."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+        self.env = {"GROUPGATE_AUDIT": f"file:{folder / 'audit'}"}
+
+    def records(self) -> list[dict[str, Any]]:
+        (file,) = self._folder.glob("audit*")
+        return [json.loads(line) for line in file.read_bytes().splitlines()]
+
+
+@pytest.fixture
+def audited(tmp_path: Path) -> Audited:
+    return Audited(tmp_path)
+
+
+@pytest.fixture
+def batch(good: Path) -> Path:
+    good.write_text(GOOD + BATCH)
+    return good
+
+
+@pytest.mark.parametrize(
+    "env",
+    [
+        pytest.param({}, id="jobs are off"),
+        pytest.param({"GROUPGATE_JOBS": "off"}, id="jobs are switched off"),
+        pytest.param({"GROUPGATE_JOBS": "on", "GROUPGATE_CREDENTIAL": "key"}, id="another setting is wrong"),
+        pytest.param({"GROUPGATE_JOBS": "yes"}, id="the setting itself is wrong"),
+        pytest.param({"GROUPGATE_JOBS": "on", "GROUPGATE_TENANT_ID": ""}, id="a setting is missing"),
+        pytest.param({"GROUPGATE_JOBS": "on", "GROUPGATE_JOBS_SECRET": "short"}, id="the secret is none"),
+    ],
+)
+def test_s18_with_a_wrong_setting_no_job_is_led_on(env: dict[str, str], good: Path) -> None:
+    """S18: nothing is sent while the settings are in doubt; the job waits for them to be mended."""
+    app = build(settings(good, **env))
+    with pytest.raises(Undecidable) as refused:
+        app.work()
+    assert refused.value.reason is Reason.MISCONFIGURED
+
+
+@pytest.mark.parametrize("http", ["classic", "stream"])
+async def test_s18_a_broken_policy_refuses_requests_and_leaves_running_jobs_to_end(
+    http: str, broken: Path, audited: Audited
+) -> None:
+    """S18, Batch: a job that is over is put on record, with no policy's digest, and nobody is let in meanwhile."""
+    app = build(settings(broken, GROUPGATE_JOBS="on", GROUPGATE_HTTP=http, **audited.env))
+    assert slug(await app.handle(an_inbound("jobs"))) == "gateway-misconfigured"
+    answer = await app.work().end(FakeJobStore(ENDED), ENDED.intent.job)
+    assert answer["ended"] is True
+    (record,) = audited.records()
+    assert (record["event"], record["job"], record["state"]) == ("job", ENDED.intent.job, "Completed")
+    assert record["policy"] is None
+
+
+async def test_a_policy_that_lost_its_last_batch_endpoint_leaves_running_jobs_to_end(
+    good: Path, audited: Audited
+) -> None:
+    """Batch: the functions are there by a setting, and what runs is led on."""
+    app = build(settings(good, GROUPGATE_JOBS="on", **audited.env))
+    answer = await app.work().end(FakeJobStore(ENDED), ENDED.intent.job)
+    assert answer["ended"] is True
+    assert [record["event"] for record in audited.records()] == ["job"]
+
+
+async def test_jobs_are_led_by_the_same_parts_all_along(broken: Path) -> None:
+    """Wired once, whoever comes first: a request, or Durable with a job of the process before."""
+    app = build(settings(broken, GROUPGATE_JOBS="on"))
+    first = app.work()
+    await app.handle(an_inbound("healthz"))
+    assert app.work() is first
+
+
+async def test_t23_requests_and_jobs_of_a_process_write_one_trail(batch: Path, audited: Audited) -> None:
+    """T23: two writers would take a file each, and break one chain into two."""
+    app = build(settings(batch, GROUPGATE_JOBS="on", WEBSITE_AUTH_ENABLED="true", **audited.env))
+    await app.work().end(FakeJobStore(ENDED), ENDED.intent.job)
+    assert (await app.handle(an_inbound())).status == 401
+    await app.work().end(FakeJobStore(ENDED), ENDED.intent.job)
+    records = audited.records()
+    assert [(record["event"], record["seq"]) for record in records] == [
+        ("job", 1),
+        ("decision", 2),
+        ("job", 3),
+    ]
+    assert len({(record["process"], record["policy"]) for record in records}) == 1
+
+
+async def test_s02_a_batch_endpoint_is_behind_the_same_door(batch: Path) -> None:
+    """S02: with jobs on their addresses are answered by the gate: 401 for nobody, before any store is looked at."""
+    app = build(settings(batch, GROUPGATE_JOBS="on", WEBSITE_AUTH_ENABLED="true"))
+    for route in ("jobs", "job"):
+        reply = await app.handle(an_inbound(route))
+        assert (reply.status, slug(reply)) == (401, "authentication-required")
+
+
+async def test_readiness_asks_for_no_token_of_azure_resource_manager(batch: Path) -> None:
+    """Readiness is of endpoints and Graph. Only a cancellation asks Azure Resource Manager, and that can wait."""
+    checked = settings(batch, GROUPGATE_JOBS="on", WEBSITE_AUTH_ENABLED="true")
+    policy, faults = configured(checked)
+    assert (faults, policy is None) == ((), False)
+    parts = Parts(checked, policy, FakeClock())
+    parts.tokens = tokens = FakeTokens()
+    assert (await wire(parts).handle(an_inbound("readyz"))).status == 200
+    assert tokens.asked == ["https://graph.microsoft.com/.default", "https://ml.azure.com/.default"]

@@ -56,3 +56,56 @@ def test_there_is_no_policy_while_there_is_a_fault(settings: Settings) -> None:
     policy, faults = configured(settings)
     assert policy is None
     assert faults
+
+
+BATCH = """
+version = 1
+hosts.allow = ["hooks.contoso.com"]
+[endpoints.nightly]
+kind = "batch"
+url = "https://nightly.westeurope.inference.ml.azure.com/jobs"
+[[endpoints.nightly.rules]]
+id = "pipeline"
+effect = "allow"
+principals = ["6f1b2c3d-0000-4000-8000-000000000001"]
+"""
+NOTIFY = 'notify = "https://hooks.contoso.com/jobs"\n'
+
+
+@pytest.mark.parametrize(
+    ("policy", "env", "places"),
+    [
+        pytest.param(BATCH, {}, ["endpoints.nightly.kind"], id="jobs are off"),
+        pytest.param(BATCH, {"GROUPGATE_JOBS": "on"}, [], id="jobs are on"),
+        pytest.param(
+            BATCH + NOTIFY,
+            {"GROUPGATE_JOBS": "on"},
+            ["endpoints.nightly.rules.pipeline.notify"],
+            id="nothing to sign with",
+        ),
+        pytest.param(
+            BATCH + NOTIFY,
+            {"GROUPGATE_JOBS": "on", "GROUPGATE_JOBS_SECRET": "s" * 32},
+            [],
+            id="a secret to sign with",
+        ),
+        pytest.param(
+            BATCH + NOTIFY,
+            {"GROUPGATE_JOBS": "of", "GROUPGATE_JOBS_SECRET": "s"},
+            ["GROUPGATE_JOBS", "GROUPGATE_JOBS_SECRET"],
+            id="what is set wrongly is one fault and not two",
+        ),
+    ],
+)
+def test_the_settings_tell_what_a_policy_may_have(
+    tmp_path: Path, policy: str, env: dict[str, str], places: list[str]
+) -> None:
+    """Batch endpoints need GROUPGATE_JOBS, and `notify` a secret: without them the policy has a fault at its place."""
+    (tmp_path / "policy.toml").write_text(policy)
+    path = str(tmp_path / "policy.toml")
+    settings = Settings.from_env({"GROUPGATE_TENANT_ID": TENANT, "GROUPGATE_POLICY": path, **env})
+    found, faults = configured(settings)
+    assert [fault.place for fault in faults] == places
+    assert (found is None) is bool(places)
+    sound = [fault.place for fault in settings.faults]
+    assert sound == [place for place in places if place.startswith("GROUPGATE_")]

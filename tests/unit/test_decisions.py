@@ -1,10 +1,12 @@
 """The decision tables in tests/decisions: what a policy author may read and add to, run against the engine.
 
 A file holds one `policy`, its `principals` by name, and `row`s. A row's `request` names an `endpoint` (or a `model`), and
-may name an `operation` (default `score`, at models `chat/completions`) and a `deployment`. Its `membership` says for groups by their names in the policy
+may name an `operation` (default `score`, at models `chat/completions`) and a `deployment`. At a batch endpoint it may say
+what the job wants (`inputs` and `outputs` by their names, and lists of `literals`, `experiments`, `computes` and
+`settings`), or that jobs of others are meant (`everyones`). Its `membership` says for groups by their names in the policy
 `in`, `out` or `unknown`, or a table of `standing`, `source` and `age`; `missing = true` is the directory's 404. `asks` are
-the groups that the directory must be asked about first. `expect` holds `effect`, `reason`, `rule` and, where it matters,
-`proof`.
+the groups that the directory must be asked about first. `expect` holds `effect`, `reason`, `rule`, `place` and, where it
+matters, `proof`.
 """
 
 from __future__ import annotations
@@ -21,6 +23,7 @@ from shared.model import (
     Allow,
     Asked,
     Decision,
+    Deny,
     Fact,
     Kind,
     Membership,
@@ -29,13 +32,16 @@ from shared.model import (
     Reason,
     Source,
     Standing,
+    Wanted,
 )
+from shared.places import parse
 from shared.policy import engine, loader, routing
 
 TABLES = Path(__file__).resolve().parents[1] / "decisions"
 DEFAULT_OPERATION = {"endpoint": "score", "model": "chat/completions"}
 ROW_KEYS = {"id", "principal", "request", "membership", "missing", "asks", "expect"}
-EXPECT_KEYS = {"effect", "reason", "rule", "proof"}
+EXPECT_KEYS = {"effect", "reason", "rule", "place", "proof"}
+JOB_KEYS = {"inputs", "outputs", "literals", "experiments", "computes", "settings"}
 
 
 def _load() -> list[Any]:
@@ -60,14 +66,34 @@ def _principal(given: dict[str, Any]) -> Principal:
     )
 
 
-def _asked(request: dict[str, str]) -> Asked:
+def _asked(request: dict[str, Any]) -> Asked:
     (target,) = {"endpoint", "model"} & request.keys()
-    assert request.keys() <= {target, "operation", "deployment"}, request
+    assert request.keys() <= {target, "operation", "deployment", "everyones", *JOB_KEYS}, request
     return Asked(
         target=target,
         name=request[target],
         operation=request.get("operation", DEFAULT_OPERATION[target]),
         deployment=request.get("deployment"),
+        wanted=_wanted(request) if JOB_KEYS & request.keys() else None,
+        everyones=request.get("everyones", False),
+    )
+
+
+def _wanted(job: dict[str, Any]) -> Wanted:
+    """Return what a job wants, with the places in its body as `shared/backends/jobbody.py` tells them."""
+
+    def data(section: str, named: dict[str, str]) -> tuple[tuple[str, Any], ...]:
+        return tuple((f"properties.{section}.{name}.Uri", parse(uri)) for name, uri in named.items())
+
+    return Wanted(
+        inputs=data("InputData", job.get("inputs", {})),
+        outputs=data("OutputData", job.get("outputs", {})),
+        literals=tuple((f"properties.InputData.{name}.Value", name) for name in job.get("literals", ())),
+        experiments=tuple(
+            ("properties.properties.experimentName", name) for name in job.get("experiments", ())
+        ),
+        computes=tuple(("properties.compute.target", name) for name in job.get("computes", ())),
+        settings=tuple((f"properties.{name}", name) for name in job.get("settings", ())),
     )
 
 
@@ -95,6 +121,8 @@ def _told(decision: Decision, expect: dict[str, Any]) -> dict[str, Any]:
     }
     if decision.rule is not None:
         told["rule"] = decision.rule
+    if isinstance(decision, Deny) and decision.place is not None:
+        told["place"] = decision.place
     if "proof" in expect:
         proof = decision.proof
         told["proof"] = None if proof is None else {"source": proof.source.value, "age": proof.age}
@@ -173,6 +201,8 @@ def test_the_tables_show_every_reason_that_the_engine_gives() -> None:
         "client-not-allowed",
         "deployment-not-allowed",
         "operation-not-allowed",
+        "input-not-allowed",
+        "job-owner-mismatch",
         "principal-not-found",
         "graph-unavailable",
     }

@@ -108,7 +108,8 @@ async def test_t16_a_method_that_the_route_lacks_is_405_with_allow(route: str, m
     allowed = ADDRESSES[route].methods
     assert allowed is not None
     if method in allowed:
-        assert reply.status == 200
+        # What the fake is asked of a batch endpoint the policy of this house does not know.
+        assert reply.status == (403 if ADDRESSES[route].durable else 200)
     else:
         assert (reply.status, headers_of(reply)["allow"]) == (405, ", ".join(allowed))
         assert house.backend.sent == 0

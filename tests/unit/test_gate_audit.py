@@ -68,7 +68,7 @@ async def test_r01_the_decision_is_on_record_before_the_first_byte_and_the_outco
     """R01: everything that may fail is done, then the decision is recorded, then the call is sent, then its outcome."""
     house = House()
     reply = await house.ask()
-    assert house.log == ["read", "resolve", "prepare", "take", "decided", "send", "completed"]
+    assert house.log == ["read", "resolve", "specify", "prepare", "take", "decided", "send", "completed"]
     (decided,), (completed,) = house.recorder.decisions, house.recorder.outcomes
     assert decided["request_id"] == completed["request_id"] == headers_of(reply)["x-request-id"]
 

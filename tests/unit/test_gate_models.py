@@ -103,6 +103,7 @@ async def test_order_everything_that_may_fail_is_done_before_the_record_and_the_
     assert house.log == [
         "read",
         "resolve",
+        "specify",
         "prepare",
         "reserve",
         "take",

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from copy import replace
+
 import pytest
 
 from shared.me import describe, list_models
-from shared.model import Allow, Asked, Decision, Deny, Kind, Reason, Standing
+from shared.model import Allow, Asked, Decision, Deny, Kind, Reason, Rule, Standing
 from shared.problem import Unauthenticated, Undecidable
 from tests.fakes import (
     ALICE,
     ANALYSTS,
     ENGINEERS,
     TENANT,
+    TERMS,
+    a_batch,
     a_deny_rule,
     a_membership,
     a_model,
@@ -129,6 +133,43 @@ async def test_an_endpoint_with_a_named_deployment_only_is_listed() -> None:
         await describe(a_principal(), a_policy(a_route(rules=(a_rule(deployments=BLUE),))), decide)
     )
     assert [(entry["name"], entry["deployments"]) for entry in page["endpoints"]] == [("fraud", ["blue"])]
+
+
+def with_jobs(*rules: Rule) -> House:
+    """Return a house of an online and a batch endpoint."""
+    return House(a_policy(a_route(), a_batch(rules=rules or a_batch().rules)))
+
+
+async def test_a_batch_endpoint_is_listed_with_where_its_jobs_are() -> None:
+    """A member reads where to submit jobs to, and which deployments it may name."""
+    page = document(await with_jobs(a_rule(deployments=BLUE, job=TERMS)).ask("me"))
+    assert page["endpoints"] == [
+        {"name": "fraud", "kind": "online", "score": "/endpoints/fraud/score", "deployments": []},
+        {"name": "nightly", "kind": "batch", "jobs": "/endpoints/nightly/jobs", "deployments": ["blue"]},
+    ]
+
+
+async def test_i02_an_outsider_reads_no_batch_endpoint_and_nobody_what_its_rules_hold() -> None:
+    """I02, I01: neither places nor workspace, nor address, nor who is told, is on anybody's page."""
+    told = a_rule(
+        job=replace(TERMS, notify="https://hooks.contoso.com/nightly", experiments=frozenset({"monthly"}))
+    )
+    house = with_jobs(told)
+    for standing, names in ((Standing.OUT, []), (Standing.IN, ["fraud", "nightly"])):
+        house.memberships.answers["known"] = a_membership(standing)
+        reply = await house.ask("me")
+        assert [entry["name"] for entry in document(reply)["endpoints"]] == names
+        assert isinstance(reply.body, bytes)
+        for part in (b"contoso", b"azure.com", b"subscriptions", b"hooks", b"monthly", b"analysts"):
+            assert part not in reply.body
+
+
+async def test_a_batch_endpoint_with_a_named_deployment_only_is_listed() -> None:
+    """Deployments of a batch endpoint are told as those of an online one: each is decided."""
+    denied = a_deny_rule(groups=frozenset({ANALYSTS}), deployments=frozenset({"green"}))
+    house = with_jobs(denied, a_rule(deployments=frozenset({"blue", "green"}), job=TERMS))
+    (_, entry) = document(await house.ask("me"))["endpoints"]
+    assert entry["deployments"] == ["blue"]
 
 
 OTHERS = a_model(name="others", help="Ask Ann.", rules=(a_rule(groups=frozenset({ENGINEERS})),))

@@ -37,6 +37,8 @@ STATUSES = {
     "principal-invalid": 401,
     "forbidden": 403,
     "not-found": 404,
+    "job-not-found": 404,
+    "idempotency-conflict": 409,
     "invalid-request": 400,
     "method-not-allowed": 405,
     "length-required": 411,
@@ -50,6 +52,7 @@ STATUSES = {
     "upstream-credential-unavailable": 503,
     "limits-unavailable": 503,
     "audit-unavailable": 503,
+    "job-store-unavailable": 503,
     "upstream-unreachable": 502,
     "upstream-timeout": 504,
     "upstream-rate-limited": 429,
@@ -74,6 +77,8 @@ REASONS = {
     "upstream-credential-unavailable": {"credential-unavailable"},
     "limits-unavailable": {"limits-unavailable"},
     "audit-unavailable": {"audit-unavailable"},
+    "job-store-unavailable": {"job-store-unavailable"},
+    "job-not-found": {"job-not-found", "job-owner-mismatch"},
     "overloaded": {"overloaded"},
     "invalid-request": {"invalid-request"},
     "rate-limited": {"rate-limited"},
@@ -269,7 +274,7 @@ def test_p12_any_wait_becomes_seconds_within_a_day(seconds: float) -> None:
 
 def test_help_is_told_in_detail_and_nowhere_else() -> None:
     """Design, "Answers": the policy's help stands in `detail`; without it the 403 is the fixed one."""
-    told = document(render(problem.forbidden(help_text='Ask <b>Ann</b> \u2028\n"now".'), request_id=RID))
+    told = document(render(problem.forbidden(detail='Ask <b>Ann</b> \u2028\n"now".'), request_id=RID))
     plain = document(render(problem.forbidden(), request_id=RID))
     assert told["detail"] == 'Ask <b>Ann</b> \u2028\n"now".'
     assert {**told, "detail": plain["detail"]} == plain
@@ -301,7 +306,7 @@ def test_each_problem_keeps_its_own_headers_and_status() -> None:
 
 def test_a_problems_text_for_logs_holds_codes_only() -> None:
     """R03: what a traceback shows of a problem is its slug and its reason."""
-    assert str(problem.forbidden(help_text="secret")) == "forbidden (not-member)"
+    assert str(problem.forbidden(detail="secret")) == "forbidden (not-member)"
 
 
 def test_no_module_but_problem_knows_statuses_of_refusals() -> None:

@@ -36,7 +36,8 @@ BAD = [
     ("GROUPGATE_AUDIT", ["none", "off", "file:", "file", "/tmp/x", "blob:https://x", "LOG"]),
     ("GROUPGATE_ALLOW_HTTP", ["1", "yes", "on", "tru"]),
     ("AZURE_CLIENT_ID", ["me", "gate-identity", TENANT + "0"]),
-    ("GROUPGATE_JOBS", ["on", "true", "maybe"]),
+    ("GROUPGATE_JOBS", ["true", "yes", "maybe"]),
+    ("GROUPGATE_JOBS_SECRET", ["short", "x" * 31, "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/jobs/)", "@microsoft.keyvault(VaultName=contoso;SecretName=jobs)", "x" * 32 + "\n" + "x", "x" * 32 + "\x00", "x" * 32 + "\x85x", "x" * 32 + "\udcff", "-" * 31 + " " * 9]),
     ("GROUPGATE_REDIS_URL", ["redis://localhost", "redis://cache.example", "cache.example:6380", "https://cache.example", "rediss://", "rediss://:6380", "rediss://me@cache.example", "rediss://cache.example/x", "rediss://cache.example/0/1", "rediss://cache.example/1000", "rediss://cache.example?db=1", "rediss://cache.example#1", "rediss://cache.example:99999", "rediss://cache.example:x", "rediss://[::1", "rediss://c\u00e4che.example", "rediss://cache .example/0", "rediss://cache.example\\x", "REDISS"]),
     ("GROUPGATE_POLICY", ["https://contoso.blob.core.windows.net/p/policy.toml"]),
 ]  # fmt: skip
@@ -140,6 +141,7 @@ def test_the_defaults_are_the_contracts() -> None:
     )
     assert found.policy_path == ROOT / "policy.toml"
     assert found.redis_url is None
+    assert (found.jobs, found.jobs_secret) == (False, None)
 
 
 @pytest.mark.parametrize(
@@ -159,7 +161,16 @@ def test_the_defaults_are_the_contracts() -> None:
         ("GROUPGATE_AUDIT", "file:/var/log/gate.jsonl", "audit", "file:/var/log/gate.jsonl"),
         ("GROUPGATE_ALLOW_HTTP", "TRUE", "allow_http", True),
         ("GROUPGATE_ALLOW_HTTP", "false", "allow_http", False),
-        ("GROUPGATE_JOBS", "off", "faults", ()),
+        ("GROUPGATE_JOBS", "off", "jobs", False),
+        ("GROUPGATE_JOBS", "on", "jobs", True),
+        ("GROUPGATE_JOBS", "ON", "jobs", True),
+        ("GROUPGATE_JOBS_SECRET", "s" * 32, "jobs_secret", "s" * 32),
+        (
+            "GROUPGATE_JOBS_SECRET",
+            "correct horse battery staple, and more",
+            "jobs_secret",
+            "correct horse battery staple, and more",
+        ),
         ("GROUPGATE_AUDIENCE", "api://gate, 1234 ,", "audiences", frozenset({"api://gate", "1234"})),
         ("AZURE_CLIENT_ID", TENANT.upper(), "client_id", TENANT),
         ("GROUPGATE_POLICY", "/etc/groupgate/policy.toml", "policy_path", Path("/etc/groupgate/policy.toml")),
@@ -204,6 +215,36 @@ def test_r03_the_password_of_redis_is_in_no_text_of_the_settings() -> None:
         found = read(GROUPGATE_REDIS_URL=url)
         assert "word-of-redis" not in repr(found)
         assert not any("word-of-redis" in str(fault) for fault in found.faults)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "word-of-jobs",
+        "word-of-jobs" + "x" * 32 + "\n.",
+        "@Microsoft.KeyVault(word-of-jobs)",
+        "word-of-jobs" * 4,
+    ],
+)
+def test_r03_the_secret_of_jobs_is_in_no_text_of_the_settings(value: str) -> None:
+    """R03: neither what the settings look like nor a fault tells any of it."""
+    found = read(GROUPGATE_JOBS_SECRET=value)
+    assert "word-of-jobs" not in repr(found)
+    assert not any("word-of-jobs" in str(fault) for fault in found.faults)
+
+
+@pytest.mark.parametrize(
+    "value", ["short", "@Microsoft.KeyVault(SecretUri=https://contoso.vault.azure.net/secrets/jobs/)"]
+)
+def test_nothing_is_signed_with_what_is_no_secret(value: str) -> None:
+    """A secret with a fault, such as a Key Vault reference that was not resolved, is none: no seal is ever made with it."""
+    assert read(GROUPGATE_JOBS_SECRET=value).jobs_secret is None
+
+
+@pytest.mark.parametrize("value", ["true", "0n", "enabled"])
+def test_f39_a_slip_does_not_take_the_functions_from_under_running_jobs(value: str) -> None:
+    """F39: a value of GROUPGATE_JOBS that is neither `on` nor `off` is a fault, and registers what `on` registers."""
+    assert read(GROUPGATE_JOBS=value).jobs
 
 
 def test_the_policy_is_found_beside_function_app_whatever_the_working_folder(
@@ -303,3 +344,12 @@ def test_no_environment_makes_the_reading_raise(env: dict[str, str]) -> None:
     assert all(fault.place and fault.message for fault in found.faults)
     for url in (found.authority, found.graph_url):
         assert places(found) or url.startswith("https://") or is_loopback_url(url)
+
+
+def test_t10_in_azure_jobs_need_the_secret() -> None:
+    """T10: where the host's keys can start an orchestration, a stored job counts only with the gate's own seal."""
+    in_azure = {"WEBSITE_INSTANCE_ID": "i1", "GROUPGATE_JOBS": "on"}
+    assert [fault.place for fault in read(**in_azure).faults] == ["GROUPGATE_JOBS_SECRET"]
+    assert read(**in_azure, GROUPGATE_JOBS_SECRET="s" * 32).faults == ()
+    assert read(WEBSITE_INSTANCE_ID="i1").faults == ()
+    assert read(GROUPGATE_JOBS="on").faults == ()

@@ -55,6 +55,8 @@ def test_only_addresses_of_models_speak_to_openais_clients() -> None:
     assert {name: address.backend for name, address in ADDRESSES.items() if address.backend} == {
         "score": "online",
         "swagger": "online",
+        "jobs": "batch",
+        "job": "batch",
         "openai": "openai",
         "models": "openai",
     }

@@ -104,7 +104,7 @@ def test_f36_what_is_queued_is_written_when_the_process_ends_in_order(tmp_path: 
     script = (
         "import asyncio, pathlib, sys\n"
         "from shared.audit import make_sink\n"
-        "from shared.audit.record import encode\n"
+        "from shared.audit.line import encode\n"
         "async def main():\n"
         "    sink = make_sink('file:audit.jsonl', None, instance='i', process='p', root=pathlib.Path(sys.argv[1]))\n"
         "    for n in range(100):\n"
@@ -128,7 +128,7 @@ def test_f43_a_full_disk_refuses_and_recovers_and_the_file_stays_whole(tmp_path:
     script = (
         "import asyncio, pathlib, resource, signal, sys\n"
         "from shared.audit import make_sink\n"
-        "from shared.audit.record import encode\n"
+        "from shared.audit.line import encode\n"
         "signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\n"
         "async def main():\n"
         "    sink = make_sink('file:audit.jsonl', None, instance='i', process='p', root=pathlib.Path(sys.argv[1]))\n"

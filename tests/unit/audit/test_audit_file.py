@@ -14,7 +14,7 @@ import pytest
 
 from shared.audit import Audit, verify
 from shared.audit.file import ChainedFile
-from shared.audit.record import encode
+from shared.audit.line import encode
 from shared.audit.sinks import FileSink, make_sink
 from shared.model import Deny, Reason
 from shared.problem import Undecidable

@@ -15,7 +15,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from shared.audit import Audit
-from shared.audit.record import MAX_VALUE, clean, encode, unknown_outcome
+from shared.audit.line import MAX_VALUE, clean, encode
+from shared.audit.record import unknown_outcome
 from shared.model import Allow, Asked, Deny, Fact, Kind, Principal, Reason, Source, Standing, Usage
 from shared.problem import AskedWrongly, Problem, RateLimited, Slug, Unauthenticated, Undecidable
 
@@ -122,6 +123,7 @@ async def test_a_decision_record_has_the_fields_of_the_contract(
         "route": "endpoint:fraud",
         "operation": "score",
         "deployment": "blue",
+        "job": None,
         "decision": "allow",
         "reason": "member",
         "rule": "analysts",
@@ -308,7 +310,7 @@ async def test_t23_naughty_strings_stay_one_parseable_line(
         assert PRINTABLE.fullmatch(line), text
         assert b"<" not in line
         record = sink.record()
-        assert len(record) == 18
+        assert len(record) == 19
         key = {"name": "route", "oid": "principal"}.get(field, field)
         assert len(record[key].encode("utf-8")) <= MAX_VALUE  # strict: an unpaired surrogate would raise here
 

@@ -40,6 +40,8 @@ def environment(monkeypatch: pytest.MonkeyPatch) -> pytest.MonkeyPatch:
         "GROUPGATE_AUDIENCE",
         "GROUPGATE_ALLOW_HTTP",
         "GROUPGATE_AUDIT",
+        "GROUPGATE_JOBS",
+        "GROUPGATE_JOBS_SECRET",
         "GROUPGATE_REDIS_URL",
         "WEBSITE_INSTANCE_ID",
         "WEBSITE_SITE_NAME",
@@ -121,6 +123,71 @@ def test_a_model_is_summed_up_with_what_it_offers_and_gives_away(
     assert "may also hold store" in told
     assert "60 requests in 60 s and 1000 tokens in 3600 s for each caller" in told
     assert "deployment may be named" not in told
+
+
+JOBS = """
+version = 1
+hosts.allow = ["hooks.contoso.com"]
+[endpoints.churn]
+kind = "batch"
+url = "https://churn.westeurope.inference.ml.azure.com/jobs"
+job-timeout = "2h"
+running-jobs = 3
+rules = [
+  { id = "analysts", effect = "allow", principals = ["9a8b7c6d-0000-4000-8000-00000000000a"], inputs = ["https://contosodata.blob.core.windows.net/transactions/"], outputs = ["https://contosodata.blob.core.windows.net/scores/"], experiments = ["churn"], settings = ["miniBatchSize"], notify = "https://hooks.contoso.com/churn" },
+  { id = "admins", effect = "allow", principals = ["9a8b7c6d-0000-4000-8000-00000000000b"], outputs = ["https://contosodata.blob.core.windows.net/scores/"], own-folder = false, see = "all" },
+  { id = "lookers", effect = "allow", principals = ["9a8b7c6d-0000-4000-8000-00000000000c"] },
+]
+"""
+
+
+def test_t10_a_batch_endpoint_is_summed_up_with_what_each_rule_lets_jobs_have(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """T10: a reviewer reads what the gate's identity may be made to read and write, and what bounds it."""
+    assert main(["check", _file(tmp_path, JOBS)]) == 0
+    lines = capsys.readouterr().out.splitlines()
+    head = lines.index("endpoint churn (batch) -> https://churn.westeurope.inference.ml.azure.com/jobs")
+    bounds, analysts, admins, lookers = lines[head + 1 : head + 5]
+    assert "3 unfinished for each caller, cancelled after 7200 s at https://management.azure.com" in bounds
+    assert "in no workspace that the policy names" in bounds
+    terms = "inputs https://contosodata.blob.core.windows.net/transactions/; outputs "
+    assert (
+        f"{terms}https://contosodata.blob.core.windows.net/scores/, each in a folder of the job's own"
+        in analysts
+    )
+    assert (
+        "experiments churn; settings miniBatchSize; sees own jobs; tells https://hooks.contoso.com/churn"
+        in analysts
+    )
+    assert "no inputs; outputs https://contosodata.blob.core.windows.net/scores/, as they are named" in admins
+    assert "sees all jobs" in admins
+    assert lookers.endswith("no inputs; no outputs; sees own jobs")
+
+
+@pytest.mark.parametrize(
+    ("settings", "places"),
+    [
+        ({}, {"endpoints.churn.kind", "endpoints.churn.rules.analysts.notify"}),
+        ({"GROUPGATE_JOBS": "on"}, {"endpoints.churn.rules.analysts.notify"}),
+        ({"GROUPGATE_JOBS": "on", "GROUPGATE_JOBS_SECRET": "s" * 32}, set()),
+    ],
+    ids=["jobs off", "no secret", "both"],
+)
+def test_jobs_need_their_settings(
+    settings: dict[str, str],
+    places: set[str],
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Design 1: a batch endpoint with GROUPGATE_JOBS off, and `notify` without a secret, are faults, as in the app."""
+    given = {"GROUPGATE_POLICY": _file(tmp_path, JOBS), "GROUPGATE_TENANT_ID": TENANT}
+    for name, value in (given | settings).items():
+        environment.setenv(name, value)
+    assert main(["check"]) == (2 if places else 0)
+    lines = capsys.readouterr().out.splitlines()
+    assert not places or {line.partition(": ")[0] for line in lines} == places
 
 
 @pytest.mark.parametrize(("redis", "code"), [("", 2), ("rediss://cache.example", 0)])

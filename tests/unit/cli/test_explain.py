@@ -41,7 +41,28 @@ url = "https://contoso.openai.azure.com"
   effect = "allow"
   groups = ["analysts"]
   limits = {{ requests = "1/day", scope = "instance" }}
+[endpoints.churn]
+kind = "batch"
+url = "https://churn.westeurope.inference.ml.azure.com/jobs"
+  [[endpoints.churn.rules]]
+  id = "june"
+  effect = "allow"
+  groups = ["analysts"]
+  inputs = ["https://contosodata.blob.core.windows.net/transactions/june/"]
+  [[endpoints.churn.rules]]
+  id = "all-year"
+  effect = "allow"
+  groups = ["analysts"]
+  deployments = ["blue"]
+  inputs = ["https://contosodata.blob.core.windows.net/transactions/"]
+  outputs = ["https://contosodata.blob.core.windows.net/scores/"]
+  [[endpoints.churn.rules]]
+  id = "contractors-see"
+  effect = "allow"
+  groups = ["contractors"]
+  see = "all"
 """
+DATA = "https://contosodata.blob.core.windows.net/"
 
 
 @pytest.fixture
@@ -68,6 +89,7 @@ async def graph(
             "GROUPGATE_AUTHORITY": entra.url,
             "GROUPGATE_GRAPH_URL": graph.url,
             "GROUPGATE_ALLOW_HTTP": "true",
+            "GROUPGATE_JOBS": "on",
         } | identity.environment
         for name, value in settings.items():
             monkeypatch.setenv(name, value)
@@ -176,6 +198,106 @@ async def test_a_model_is_explained_as_an_endpoint_is(
     assert await asyncio.to_thread(main, ["explain", principal(who), *arguments, "--json"]) == code
     said = json.loads(capsys.readouterr().out)
     assert (said["decision"], said["reason"], said["rule"]) == (decision, reason, rule)
+
+
+JOBS = [
+    pytest.param("alice", (), 0, "submit", "member", "june", None, id="a member may run jobs"),
+    pytest.param("alice", ("--operation", "submit"), 0, "submit", "member", "june", None, id="by name"),
+    pytest.param("bob", (), 1, "submit", "not-member", None, None, id="an outsider may not"),
+    pytest.param("alice", ("--input", f"{DATA}transactions/june/1.csv"), 0, "submit", "member", "june", None, id="the first rule that has the input is on record"),
+    pytest.param("alice", ("--input", f"{DATA}transactions/july/"), 0, "submit", "member", "all-year", None, id="the second, where the first has not"),
+    pytest.param("alice", ("--input", f"{DATA}transactions/june/", "--output", f"{DATA}scores/"), 0, "submit", "member", "all-year", None, id="one rule has to give all of it"),
+    pytest.param("alice", ("--input", f"{DATA}secrets/"), 1, "submit", "input-not-allowed", None, "properties.InputData.input1.Uri", id="an input that no rule has"),
+    pytest.param("alice", ("--input", f"{DATA}transactions/june/", "--input", f"{DATA}secrets/"), 1, "submit", "input-not-allowed", None, "properties.InputData.input2.Uri", id="the second of two"),
+    pytest.param("alice", ("--output", f"{DATA}transactions/june/"), 1, "submit", "input-not-allowed", None, "properties.OutputData.output1.Uri", id="an output among the inputs"),
+    pytest.param("alice", ("--input", f"{DATA}transactions/?sig=x"), 1, "submit", "input-not-allowed", None, "properties.InputData.input1.Uri has a query, a signature (SAS) or a fragment; an address alone is taken.", id="a signed address"),
+    pytest.param("bob", ("--input", f"{DATA}transactions/?sig=x"), 1, "submit", "not-member", None, None, id="an outsider's address is not looked at"),
+    pytest.param("alice", ("--deployment", "blue"), 0, "submit", "member", "all-year", None, id="a deployment"),
+    pytest.param("alice", ("--deployment", "green"), 1, "submit", "deployment-not-allowed", None, None, id="a deployment that no rule gives"),
+    pytest.param("alice", ("--operation", "status"), 0, "status", "member", "june", None, id="own jobs"),
+    pytest.param("alice", ("--operation", "status", "--all-jobs"), 1, "status", "job-owner-mismatch", None, None, id="jobs of others"),
+    pytest.param("erin", ("--operation", "list", "--all-jobs"), 0, "list", "member", "contractors-see", None, id="jobs of others, by the rule that shows them"),
+    pytest.param("erin", ("--operation", "cancel"), 0, "cancel", "member", "june", None, id="cancel"),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("who", "arguments", "code", "operation", "reason", "rule", "place"), JOBS)
+async def test_t10_a_job_is_explained_as_the_gate_decides_it(
+    who: str,
+    arguments: tuple[str, ...],
+    code: int,
+    operation: str,
+    reason: str,
+    rule: str | None,
+    place: str | None,
+    graph: Graph,
+    principal: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """T10: `--input` and `--output` are read and decided as a job's own; the rule on record has all of it, or none is."""
+    argv = ["explain", principal(who), "--endpoint", "churn", *arguments, "--json"]
+    assert await asyncio.to_thread(main, argv) == code
+    said = json.loads(capsys.readouterr().out)
+    assert (said["operation"], said["reason"], said["rule"], said["place"]) == (
+        f"jobs/{operation}",
+        reason,
+        rule,
+        place,
+    )
+    assert said["everyones"] is ("--all-jobs" in arguments)
+
+
+async def test_what_of_a_job_is_not_allowed_stands_in_the_text(
+    graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The last line names the place, and each rule tried says what came of it."""
+    argv = ["explain", principal("alice"), "--endpoint", "churn", "--input", f"{DATA}secrets/"]
+    assert await asyncio.to_thread(main, argv) == 1
+    out = capsys.readouterr().out
+    assert "rule        allow all-year: fails (input-not-allowed)" in out
+    assert "decision    deny: input-not-allowed (properties.InputData.input1.Uri)" in out
+    argv = ["explain", principal("alice"), "--endpoint", "churn", "--operation", "list", "--all-jobs"]
+    assert await asyncio.to_thread(main, argv) == 1
+    assert "asked       jobs/list churn (jobs of everyone)" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--model", "gpt", "--input", DATA), "go with --endpoint"),
+        (("--model", "gpt", "--all-jobs"), "go with --endpoint"),
+        (("--model", "gpt", "--operation", "status"), "go with --endpoint"),
+        (("--model", "gpt", "--deployment", "blue"), "go with --endpoint"),
+        (("--endpoint", "churn", "--operation", "embeddings"), "goes with --model"),
+        (("--endpoint", "churn", "--operation", "list", "--input", DATA), "--operation submit"),
+        (("--endpoint", "churn", "--operation", "status", "--deployment", "blue"), "--operation submit"),
+        (("--endpoint", "churn", "--all-jobs"), "goes with --operation list"),
+        (("--endpoint", "churn", "--operation", "submit", "--all-jobs"), "goes with --operation list"),
+        (("--endpoint", "fraud", "--input", DATA), "go with a batch endpoint"),
+        (("--endpoint", "churn", "--input", "\udcff"), "is not one JSON object"),
+    ],
+)
+async def test_options_that_do_not_go_together_are_an_error_that_says_so(
+    arguments: tuple[str, ...],
+    words: str,
+    graph: Graph,
+    principal: Callable[..., str],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """Exit 2, and nothing is decided: half a question has no answer."""
+    assert await asyncio.to_thread(main, ["explain", principal("alice"), *arguments]) == 2
+    told = capsys.readouterr()
+    assert (told.out, words in told.err) == ("", True)
+
+
+async def test_a_job_at_an_endpoint_of_another_kind_is_denied(
+    graph: Graph, principal: Callable[..., str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    """An online endpoint has no jobs; what looks like an endpoint that is not there is asked as any other."""
+    for name, reason in (("fraud", "operation-not-allowed"), ("nosuch", "unknown-endpoint")):
+        argv = ["explain", principal("alice"), "--endpoint", name, "--operation", "status", "--json"]
+        assert await asyncio.to_thread(main, argv) == 1
+        assert json.loads(capsys.readouterr().out)["reason"] == reason
 
 
 @pytest.mark.parametrize("target", [(), ("--endpoint", "fraud", "--model", "gpt")])

@@ -63,6 +63,7 @@ def decision(request_id: str, **changes: Any) -> DecisionRecord:
         "route": MINI,
         "operation": "chat/completions",
         "deployment": None,
+        "job": None,
         "decision": "allow",
         "reason": "member",
         "rule": "engineers",

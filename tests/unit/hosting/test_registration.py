@@ -40,9 +40,12 @@ def test_t16_no_function_is_registered_for_methods() -> None:
 
 
 def test_each_address_of_the_gate_is_a_function_of_its_own() -> None:
-    """The one table of routes is what the host gets, and nothing beside it; there is no wildcard at the root."""
+    """The one table of routes is what the host gets, and nothing beside it; there is no wildcard at the root.
+
+    Those that need Durable Functions are not among them: without the extension the host would refuse them all.
+    """
     found = {name: trigger["route"] for name, trigger in bindings().items()}
-    assert found == {name: address.template for name, address in ADDRESSES.items()}
+    assert found == {name: address.template for name, address in ADDRESSES.items() if not address.durable}
     assert found == {
         "score": "endpoints/{name}/score",
         "swagger": "endpoints/{name}/swagger.json",

@@ -14,7 +14,14 @@ from azurefunctions.extensions.http.fastapi import Request
 from shared.backends.forward import Forwarder
 from shared.backends.online import Online
 from shared.gate import aclose
-from shared.hosting.streaming import BODY_DEADLINE, PATIENCE, StreamedAnswer, StreamedBody, function_for
+from shared.hosting.streaming import (
+    BODY_DEADLINE,
+    PATIENCE,
+    StreamedAnswer,
+    StreamedBody,
+    durable_function_for,
+    function_for,
+)
 from shared.model import Ambiguous, Inbound, Reply
 from shared.ports import TransportFault
 from shared.problem import AskedWrongly, ClientClosed, Slug, UpstreamFault
@@ -393,3 +400,17 @@ async def test_s09_the_streaming_server_takes_the_headers_of_a_caller_in_200_gro
         writer.close()
         server.should_exit = True
         await serving
+
+
+async def test_a_call_of_a_jobs_address_brings_its_store() -> None:
+    """Inbound.jobs: made of the client that the host gave to this call; other addresses have none."""
+    seen: list[Inbound] = []
+
+    async def handle(inbound: Inbound) -> Reply:
+        seen.append(inbound)
+        return Reply(status=204, headers=())
+
+    client = Client(part(b"{}"))
+    await durable_function_for("jobs", handle, lambda given: given)(client.request(), client="the client")
+    await function_for("score", handle)(Client(part(b"{}")).request())
+    assert [(inbound.route, inbound.jobs) for inbound in seen] == [("jobs", "the client"), ("score", None)]

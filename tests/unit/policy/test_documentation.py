@@ -24,6 +24,9 @@ HEAD = "version = 1\n[groups]\n" + "".join(
 ENDPOINT = (
     '[endpoints.fraud]\nkind = "online"\nurl = "https://fraud.westeurope.inference.ml.azure.com/score"\n'
 )
+BATCH = (
+    '[endpoints.nightly]\nkind = "batch"\nurl = "https://nightly.westeurope.inference.ml.azure.com/jobs"\n'
+)
 MODEL = '[models."gpt-4.1-mini"]\nkind = "openai"\nurl = "https://contoso.openai.azure.com"\n'
 ALLOWS = '[[endpoints.fraud.rules]]\nid = "x"\neffect = "allow"\nprincipals = ["9a8b7c6d-0000-4000-8000-000000000001"]\n'
 
@@ -58,7 +61,8 @@ def test_every_default_is_told(table: str) -> None:
 @pytest.mark.parametrize(
     ("table", "plain"),
     [
-        ("EndpointTable", ENDPOINT + ALLOWS),
+        ("OnlineTable", ENDPOINT + ALLOWS),
+        ("BatchTable", BATCH + ALLOWS.replace("endpoints.fraud", "endpoints.nightly")),
         ("ModelTable", MODEL + ALLOWS.replace("endpoints.fraud", 'models."gpt-4.1-mini"')),
     ],
 )
@@ -81,8 +85,11 @@ def _whole(snippet: str) -> str:
     """Return an example as a whole policy: many are the rules of one."""
     if snippet.startswith("version"):
         return snippet
-    table = MODEL if snippet.startswith("[[models.") else ENDPOINT
-    return HEAD + table + snippet + (ALLOWS if table is ENDPOINT else "")
+    if snippet.startswith("[[models."):
+        return HEAD + MODEL + snippet
+    if snippet.startswith("[[endpoints.nightly."):
+        return HEAD + BATCH + snippet
+    return HEAD + ENDPOINT + snippet + ALLOWS
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,8 @@ from shared.model import (
     Source,
     Standing,
 )
-from shared.policy.engine import Verdict, decide, evaluate, open_questions
+from shared.policy.engine import decide, evaluate, open_questions
+from shared.policy.rule import Verdict
 
 GROUPS = ("g1", "g2", "g3")
 PEOPLE = ("p1", "p2")

@@ -79,6 +79,17 @@ def defaults(text: str) -> str:
 
 
 NEVER = "endpoints.fraud.rules.never"
+OF_JOBS = (
+    "inputs",
+    "outputs",
+    "own-folder",
+    "literals",
+    "experiments",
+    "computes",
+    "settings",
+    "see",
+    "notify",
+)
 
 BAD: dict[str, tuple[str | bytes, str, str]] = {
     # the file
@@ -252,17 +263,22 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "an endpoint without a kind": (GOOD.replace('kind = "online"\n', ""), f"{AT}.kind", "is required"),
     "an endpoint without a url": (HEAD + KIND + RULE, f"{AT}.url", "is required"),
     "an endpoint without rules": (HEAD + ENDPOINT, f"{AT}.rules", "is required"),
-    "a batch endpoint": (GOOD.replace('"online"', '"batch"'), f"{AT}.kind", "not built yet"),
     "an endpoint of an unknown kind": (
         GOOD.replace('"online"', '"Online"'),
         f"{AT}.kind",
-        'must be "online"',
+        'must be "online" or "batch"',
     ),
     "an endpoint of no kind": (
         GOOD.replace('"online"', "true"),
         f"{AT}.kind",
-        "must be text, not true or false",
+        'must be "online" or "batch"',
     ),
+    "T10: an online endpoint at the scoring URI of a batch endpoint": (
+        url(URL.replace("/score", "/jobs")),
+        f"{AT}.url",
+        'is of a batch endpoint (kind = "batch")',
+    ),
+    "T10: the same in other letter case": (url(URL.replace("/score", "/v1/JOBS")), f"{AT}.url", "/jobs"),
     # the url
     "an http url": (url(URL.replace("https", "http")), f"{AT}.url", "must be https"),
     "a url of another scheme": (url(URL.replace("https", "ftp")), f"{AT}.url", "beginning with https://"),
@@ -361,7 +377,35 @@ BAD: dict[str, tuple[str | bytes, str, str]] = {
     "a deployment at an endpoint": (endpoint('deployment = "blue"'), f"{AT}.deployment", "is for models"),
     "fields at an endpoint": (endpoint('fields = ["store"]'), f"{AT}.fields", "is for models"),
     "limits at an endpoint": (endpoint("limits = {}"), f"{AT}.limits", "is for models"),
-    "a key of batch endpoints": (endpoint("inputs = {}"), f"{AT}.inputs", "not built yet"),
+    **{
+        f"{key} at an online endpoint": (endpoint(f"{key} = {{}}"), f"{AT}.{key}", "is for batch endpoints")
+        for key in ("workspace", "management", "job-timeout", "running-jobs")
+    },
+    **{
+        f"{key} at an online endpoint": (
+            endpoint(f"{key} = {{}}"),
+            f"{AT}.{key}",
+            "is for the rules of batch endpoints",
+        )
+        for key in OF_JOBS
+    },
+    **{
+        f"{key} at a rule of an online endpoint": (
+            rule(f"{key} = {{}}"),
+            f"{STAFF}.{key}",
+            "is for the rules of batch endpoints",
+        )
+        for key in OF_JOBS
+    },
+    **{
+        f"{key} at a rule of a model": (
+            member(f"{key} = {{}}"),
+            f"{ENGINEERS}.{key}",
+            "is for the rules of batch endpoints",
+        )
+        for key in OF_JOBS
+    },
+    "a workspace at a model": (model('workspace = "x"'), f"{GPT}.workspace", "is for batch endpoints"),
     "a timeout of zero": (endpoint('timeout = "0s"'), f"{AT}.timeout", "at least 1s"),
     "a timeout below a second": (endpoint('timeout = "999ms"'), f"{AT}.timeout", "at least 1s"),
     "a timeout beyond 225 seconds": (endpoint('timeout = "226s"'), f"{AT}.timeout", "at most 225s"),
@@ -856,7 +900,7 @@ three = "x"
 [defaults]
 outage-grace = 5
 [endpoints.a]
-kind = "batch"
+kind = "online"
 url = "http://a.example/score"
 timeout = "1h"
 rules = [
@@ -866,6 +910,11 @@ rules = [
 ]
 [endpoints."b.c"]
 kind = "online"
+[endpoints.d]
+kind = "Batch"
+url = "http://a.example/score"
+inputs = []
+rules = [{{ id = "r", effect = "deny", inputs = ["x"], see = "all" }}]
 """
     with pytest.raises(PolicyFaults) as refused:
         loader.load(text.encode(), allow_http=True)
@@ -875,7 +924,6 @@ kind = "online"
             "groups.two",
             "groups.three",
             "defaults.outage-grace",
-            "endpoints.a.kind",
             "endpoints.a.url",
             "endpoints.a.timeout",
             "endpoints.a.rules[0].groups",
@@ -886,6 +934,12 @@ kind = "online"
             "endpoints.a.rules[2]",
             'endpoints."b.c".url',
             'endpoints."b.c".rules',
+            "endpoints.d.kind",
+            "endpoints.d.inputs",
+            "endpoints.d.rules.r",
+            "endpoints.d.rules.r.inputs",
+            "endpoints.d.rules.r.inputs[0]",
+            "endpoints.d.rules.r.see",
         ]
     )
 

@@ -20,8 +20,10 @@ def test_the_committed_schema_is_the_one_that_the_types_make() -> None:
 
 _REQUIRED: dict[str, set[str]] = {
     "Document": {"version"},
-    "EndpointTable": {"kind", "url", "rules"},
+    "OnlineTable": {"kind", "url", "rules"},
     "RuleTable": {"id", "effect"},
+    "BatchTable": {"kind", "url", "rules"},
+    "BatchRuleTable": {"id", "effect"},
     "ModelTable": {"kind", "url", "rules"},
     "ModelRuleTable": {"id", "effect"},
     "LimitsTable": set(),
@@ -44,6 +46,16 @@ def test_every_table_is_closed_and_every_key_explained(name: str) -> None:
         key for key, value in table["properties"].items() if not {"description", "$ref"} & value.keys()
     ]
     assert unexplained == []
+
+
+def test_an_endpoint_is_of_one_kind() -> None:
+    """Editors take each endpoint for what its `kind` says: the two tables share no value of it."""
+    tables = _tables()
+    endpoint = tables["Document"]["properties"]["endpoints"]["additionalProperties"]
+    kinds = [
+        tables[one["$ref"].rpartition("/")[2]]["properties"]["kind"]["enum"] for one in endpoint["anyOf"]
+    ]
+    assert kinds == [["online"], ["batch"]]
 
 
 def test_what_the_loader_requires_the_schema_requires() -> None:
