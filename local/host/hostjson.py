@@ -31,12 +31,22 @@ class HostJsonError(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DurableTask:
+    """Settings of Durable Functions: the task hub's name, and how many functions of each kind run at once."""
+
+    hub: str = "TestHubName"
+    activities: int = 20
+    orchestrators: int = 10
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class HostJson:
     """Settings of the host: route prefix without slashes, seconds that a function may run, log levels by category."""
 
     route_prefix: str = "api"
     function_timeout: float | None = DEFAULT_FUNCTION_TIMEOUT
     levels: Mapping[str, int]
+    durable: DurableTask = DurableTask()
 
     def level_of(self, function: str) -> int:
         """Return the lowest level that is printed of what a function logs: the longest matching category decides."""
@@ -62,6 +72,7 @@ def load(path: Path) -> HostJson:
         route_prefix=prefix.strip("/"),
         function_timeout=_seconds(_at(document, "functionTimeout")),
         levels=_levels(_at(document, "logging", "logLevel")),
+        durable=_durable(_at(document, "extensions", "durableTask")),
     )
 
 
@@ -73,6 +84,26 @@ def _at(document: Any, *keys: str) -> Any:
             raise HostJsonError(f"host.json: what holds {key} is not an object")
         document = document.get(key)
     return document
+
+
+def _durable(value: object) -> DurableTask:
+    default = DurableTask()
+    hub = _at(value, "hubName") or default.hub
+    states = _at(value, "overridableExistingInstanceStates") or "NonRunningStates"
+    activities = _at(value, "maxConcurrentActivityFunctions") or default.activities
+    orchestrators = _at(value, "maxConcurrentOrchestratorFunctions") or default.orchestrators
+    where = "host.json: extensions.durableTask"
+    if not isinstance(hub, str):
+        raise HostJsonError(f"{where}.hubName is not a string")
+    if states != "NonRunningStates":
+        raise HostJsonError(
+            f"{where}.overridableExistingInstanceStates: the local host knows NonRunningStates alone"
+        )
+    if not (
+        isinstance(activities, int) and isinstance(orchestrators, int) and min(activities, orchestrators) > 0
+    ):
+        raise HostJsonError(f"{where}: how many functions run at once is a number above 0")
+    return DurableTask(hub=hub, activities=activities, orchestrators=orchestrators)
 
 
 def _seconds(value: object) -> float | None:

@@ -1,7 +1,7 @@
 """Stand-in for the HTTP front of the Functions host; never compared with the real one (there is no ``func`` here).
 
 The rules come from the host's public sources. Known differences: no function keys, no CORS, no App Service Authentication,
-no home page; the ceiling of 230 seconds is the load balancer's, which ``func start`` does not have.
+no home page, no webhooks of extensions; the ceiling of 230 seconds is the load balancer's, which ``func start`` does not have.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ from local.host.hostjson import HostJson
 from local.host.logs import host_logger
 from local.host.messages import HttpIn, HttpOut, Value
 from local.host.proxy import HOP_BY_HOP, Proxy
-from local.host.routes import PathError, Route, Routes
+from local.host.routes import PathError, Route, Routes, decode
 from local.host.worker import ADDRESS, Function, Outcome, Worker
 
 CEILING = 230.0
@@ -53,8 +53,10 @@ def template_of(function: Function, prefix: str) -> str:
 class Front:
     """The HTTP server of the host, on a loopback address only."""
 
-    def __init__(self, worker: Worker, settings: HostJson) -> None:
+    def __init__(self, worker: Worker, settings: HostJson, *, closed: str = "") -> None:
+        """Serve the functions of `worker`; every path under `closed` asks for a key that nobody has: 401."""
         self._worker = worker
+        self._closed = closed.lower()
         self._routes = routes_of(worker.functions, settings.route_prefix)
         self._proxy = Proxy(worker.http_uri, body_limit=BODY_LIMIT) if worker.http_uri else None
         self._loop = asyncio.get_running_loop()
@@ -134,7 +136,8 @@ class Front:
         except PathError:
             return web.Response(status=400)
         if found is None:
-            return web.Response(status=404)
+            closed = self._closed and decode(request.rel_url.raw_path).lower().startswith(self._closed)
+            return web.Response(status=401 if closed else 404)
         if (refusal := _refusal(request)) is not None:
             return refusal
         if "Expect" in request.headers:

@@ -38,6 +38,8 @@ class Function:
     id: str
     trigger: Mapping[str, Any]
     bindings: tuple[Mapping[str, Any], ...]
+    clients: tuple[str, ...] = ()
+    """Names of its Durable client bindings."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -68,6 +70,8 @@ class Worker:
         self.functions: tuple[Function, ...] = ()
         self.http_uri: str | None = None
         """Base URL of the worker's own HTTP server when the app streams, else None."""
+        self.durable_client = "{}"
+        """The value of every Durable client binding."""
 
     async def start(self) -> None:
         """Import and index the app as the real worker does: first import, then change to its folder. Raises IndexingError."""
@@ -109,6 +113,8 @@ class Worker:
 
         The invocation is running, and its log lines are printed, only until the worker has answered.
         """
+        if function.clients:
+            inputs = {**inputs, **dict.fromkeys(function.clients, ("string", self.durable_client))}
         request = SimpleNamespace(
             invocation_id=invocation_id,
             function_id=function.id,
@@ -159,8 +165,15 @@ class Worker:
             if trigger is None:
                 raise IndexingError(f"function {metadata.name} has no trigger")
             self._levels[metadata.function_id] = self._settings.level_of(metadata.name)
+            clients = tuple(found["name"] for found in bindings if found["type"].lower() == "durableclient")
             functions.append(
-                Function(name=metadata.name, id=metadata.function_id, trigger=trigger, bindings=bindings)
+                Function(
+                    name=metadata.name,
+                    id=metadata.function_id,
+                    trigger=trigger,
+                    bindings=bindings,
+                    clients=clients,
+                )
             )
         self.functions = tuple(functions)
 

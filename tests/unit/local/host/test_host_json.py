@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from local.host.hostjson import HostJsonError, load
+from local.host.hostjson import DurableTask, HostJsonError, load
 
 
 @pytest.mark.parametrize(
@@ -17,6 +17,15 @@ from local.host.hostjson import HostJsonError, load
         pytest.param('{"extensions": {"http": {"routePrefix": 1}}}', id="a prefix that is no string"),
         pytest.param('{"functionTimeout": "soon"}', id="a timeout that is no time"),
         pytest.param('{"logging": {"logLevel": {"default": "Loud"}}}', id="an unknown level"),
+        pytest.param('{"extensions": {"durableTask": {"hubName": 1}}}', id="a task hub that is no name"),
+        pytest.param(
+            '{"extensions": {"durableTask": {"maxConcurrentActivityFunctions": -1}}}',
+            id="fewer than no activities",
+        ),
+        pytest.param(
+            '{"extensions": {"durableTask": {"overridableExistingInstanceStates": "AnyState"}}}',
+            id="starts that replace what runs",
+        ),
     ],
 )
 def test_unusable_file_is_refused(tmp_path: Path, text: str) -> None:
@@ -33,6 +42,15 @@ def test_absent_file_means_defaults(tmp_path: Path) -> None:
     assert settings.route_prefix == "api"
     assert settings.function_timeout == 1800
     assert settings.level_of("score") == logging.INFO
+    assert settings.durable == DurableTask(hub="TestHubName", activities=20, orchestrators=10)
+
+
+def test_settings_of_durable_functions_are_read(tmp_path: Path) -> None:
+    """The task hub's name, and how many functions run at once."""
+    given = {"hubName": "Jobs", "maxConcurrentActivityFunctions": 3, "maxConcurrentOrchestratorFunctions": 2}
+    path = tmp_path / "host.json"
+    path.write_text(json.dumps({"extensions": {"durableTask": given}}))
+    assert load(path).durable == DurableTask(hub="Jobs", activities=3, orchestrators=2)
 
 
 def test_settings_are_read(tmp_path: Path) -> None:
