@@ -5,7 +5,7 @@ import os
 import random
 import signal
 import socket
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -24,12 +24,20 @@ class Child:
     """A process that writes to `log`, listens on `url`, and answers 200 at the path `health` once it is ready."""
 
     def __init__(
-        self, name: str, process: asyncio.subprocess.Process, *, log: Path, port: int, health: str
+        self,
+        name: str,
+        process: asyncio.subprocess.Process,
+        *,
+        spawn: Callable[[], Awaitable[asyncio.subprocess.Process]],
+        log: Path,
+        port: int,
+        health: str,
     ) -> None:
         self.name = name
         self.log = log
         self.url = f"http://127.0.0.1:{port}"
         self._process = process
+        self._spawn = spawn
         self._health = self.url + health
 
     async def ready(self, *, within: float = 60.0) -> None:
@@ -50,6 +58,15 @@ class Child:
         await self._process.wait()
         raise ChildError(self._what_happened())
 
+    async def kill(self) -> None:
+        """End it and its own children on the spot: nothing of theirs can tidy up."""
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+
+    async def start_again(self) -> None:
+        """Run the same once more, after its end."""
+        self._process = await self._spawn()
+
     async def stop(self) -> None:
         """End it and its own children, by force after a few seconds."""
         self._signal(signal.SIGTERM)
@@ -58,8 +75,7 @@ class Child:
                 await self._process.wait()
         except TimeoutError:
             pass
-        self._signal(signal.SIGKILL)
-        await self._process.wait()
+        await self.kill()
 
     def tail(self) -> str:
         """Give the last lines that it wrote."""
@@ -88,17 +104,20 @@ async def child(
     name: str, command: Sequence[str], *, env: Mapping[str, str], log: Path, port: int, health: str = "/"
 ) -> AsyncIterator[Child]:
     """Run `command` in the project's folder for the length of the block."""
-    with log.open("wb") as out:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            cwd=ROOT,
-            env=env,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=out,
-            stderr=out,
-            start_new_session=True,
-        )
-    running = Child(name, process, log=log, port=port, health=health)
+
+    async def spawn() -> asyncio.subprocess.Process:
+        with log.open("ab") as out:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                cwd=ROOT,
+                env=env,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+            )
+
+    running = Child(name, await spawn(), spawn=spawn, log=log, port=port, health=health)
     try:
         yield running
     finally:

@@ -3,6 +3,7 @@
 import argparse
 import asyncio
 import os
+import secrets
 import shutil
 import signal
 import sys
@@ -13,81 +14,22 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
+from local import flowers, stackpolicy
 from local.azureml import AzureML
+from local.batch.front import BatchEndpoint
 from local.children import Child, ChildError, child, free_port
-from local.directory import CONTRACTORS, FRAUD_ANALYSTS, ML_ENGINEERS, TENANT, Directory, contoso
+from local.directory import TENANT, Directory, contoso
 from local.easyauth import EasyAuth
 from local.entra import Entra
 from local.graph import Graph
 from local.llama import language_model
 from local.managed_identity import ManagedIdentity
 from local.openai import AUDIENCE, OpenAI
+from local.paste import told
 from local.standin import refuse_in_azure
 
-HELP = "Ask fraud-ml@contoso.example for the group Fraud Analysts."
-STATED_AGE = 2.0
-"""Seconds until a change of membership must show: `max-membership-age` and `recheck-refused`."""
-REQUESTS = 6
-"""How many calls a minute the policy gives each engineer."""
-_PORTS = 11
+_PORTS = 12
 _NOT_INHERITED = ("GROUPGATE_", "AZURE_", "WEBSITE_", "IDENTITY_", "MSI_", "CONTAINER_", "FUNCTIONS_")
-
-POLICY = f"""version = 1
-
-[hosts]
-allow = ["127.0.0.1"]
-
-[groups]
-fraud-analysts = "{FRAUD_ANALYSTS}"
-ml-engineers = "{ML_ENGINEERS}"
-contractors = "{CONTRACTORS}"
-
-[defaults]
-max-membership-age = "{STATED_AGE:.0f}s"
-recheck-refused = "{STATED_AGE:.0f}s"
-
-[endpoints.fraud]
-kind = "online"
-url = "MODEL/score"
-help = "{HELP}"
-timeout = "10s"
-
-  [[endpoints.fraud.rules]]
-  id = "contractors-never"
-  effect = "deny"
-  groups = ["contractors"]
-
-  [[endpoints.fraud.rules]]
-  id = "analysts"
-  effect = "allow"
-  groups = ["fraud-analysts"]
-  callers = ["user", "app"]
-  deployments = ["blue"]
-
-[models.assistant]
-kind = "openai"
-url = "RESOURCE"
-deployment = "tiny-llama"
-scope = "{AUDIENCE}/.default"
-operations = ["chat/completions", "embeddings", "responses"]
-
-  [[models.assistant.rules]]
-  id = "engineers"
-  effect = "allow"
-  groups = ["ml-engineers"]
-  limits = {{ requests = "{REQUESTS}/minute", tokens = "20000/hour", scope = "instance" }}
-
-[models.analyst]
-kind = "openai"
-url = "RESOURCE"
-deployment = "tiny-llama"
-scope = "{AUDIENCE}/.default"
-
-  [[models.analyst.rules]]
-  id = "analysts"
-  effect = "allow"
-  groups = ["fraud-analysts"]
-"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -100,17 +42,20 @@ class Stack:
     graph: Graph
     managed_identity: ManagedIdentity
     azureml: AzureML
+    batch: BatchEndpoint
     openai: OpenAI
     easyauth: EasyAuth
     gate: Child
+    """The one that serves jobs."""
     models: EasyAuth
     models_gate: Child
     model: Child
     llama: Child
 
     def settings(self, **changes: str) -> dict[str, str]:
-        """Give the environment of a gate of this stack."""
-        return gate_environment(self.folder, self.entra, self.graph, self.managed_identity) | changes
+        """Give the environment of a gate of this stack that serves no jobs."""
+        env = gate_environment(self.folder, self.entra, self.graph, self.managed_identity)
+        return env | _without_jobs(self.folder) | changes
 
     def another_gate(self, port: int, **changes: str) -> AbstractAsyncContextManager[Child]:
         """Run one more gate with other settings; wait for it with `ready()`."""
@@ -132,24 +77,33 @@ def gate_environment(folder: Path, entra: Entra, graph: Graph, identity: Managed
     }
 
 
+def _with_jobs() -> dict[str, str]:
+    return {"GROUPGATE_JOBS": "on", "GROUPGATE_JOBS_SECRET": secrets.token_urlsafe(48)}
+
+
+def _without_jobs(folder: Path) -> dict[str, str]:
+    # A batch endpoint in its policy would be a fault.
+    return {"GROUPGATE_POLICY": str(folder / "models-policy.toml")}
+
+
 def _gate(
-    log: Path, port: int, env: dict[str, str], func: str | None = None
+    log: Path, port: int, env: dict[str, str], *, func: str | None = None, storage: Path | None = None
 ) -> AbstractAsyncContextManager[Child]:
-    command = (
-        [func, "start", "--port", str(port)]
-        if func
-        else [sys.executable, "-m", "local.host", "--port", str(port)]
-    )
     if func:
+        command = [func, "start", "--port", str(port)]
         env = env | {"FUNCTIONS_WORKER_RUNTIME": "python"}
+    else:
+        command = [sys.executable, "-m", "local.host", "--port", str(port)]
+        command += ["--storage", str(storage)] if storage else []
     return child("the gate", command, env=env, log=log, port=port, health="/healthz")
 
 
 @asynccontextmanager
 async def running(*, first_port: int = 0, func: str | None = None, **settings: str) -> AsyncIterator[Stack]:
-    """Run the stack for the length of the block, on free ports or on eleven from `first_port`.
+    """Run the stack for the length of the block, on free ports or on twelve from `first_port`.
 
-    `func` is the path of Azure Functions Core Tools, to host the gate; `settings` change the gate's environment.
+    `func` is the path of Azure Functions Core Tools, to host the gate for models; the other one stays with the local host,
+    for Core Tools need an emulator of Azure Storage for Durable Functions. `settings` change the gates' environment.
     Raises `ChildError` when a child cannot start and `OSError` when a port is taken.
     """
     refuse_in_azure(os.environ)
@@ -159,7 +113,7 @@ async def running(*, first_port: int = 0, func: str | None = None, **settings: s
         folder = Path(opened.enter_context(TemporaryDirectory(prefix="groupgate-")))
         front, gate_port, model_port = next(given), next(given) or free_port(), next(given) or free_port()
         model = await enter(inference_server(folder, model_port))
-        directory = contoso()
+        directory = _people()
         entra = await enter(Entra(directory, port=next(given)))
         graph = await enter(Graph(directory, entra, port=next(given)))
         identity = await enter(ManagedIdentity(entra, directory.apps["gate"], port=next(given)))
@@ -171,13 +125,15 @@ async def running(*, first_port: int = 0, func: str | None = None, **settings: s
         openai = await enter(
             OpenAI(entra, {"tiny-llama": llama.url}, may_infer=allowed, audience=AUDIENCE, port=next(given))
         )
-        policy = POLICY.replace("MODEL", azureml.url).replace("RESOURCE", openai.url)
-        (folder / "policy.toml").write_text(policy)
+        batch = await enter(_batch(folder / "storage", entra, allowed, next(given)))
+        _write_policies(folder, directory, azureml, batch, openai)
         env = gate_environment(folder, entra, graph, identity) | settings
-        gate = await enter(_gate(folder / "gate.log", gate_port, env, func))
+        storage = folder / "durable.sqlite3"
+        gate = await enter(_gate(folder / "gate.log", gate_port, env | _with_jobs(), storage=storage))
         # The same app once more, hosted so that answers go on as they come: two ways of hosting are two deployments.
-        streaming = env | {"GROUPGATE_HTTP": "stream", "GROUPGATE_AUDIT": f"file:{folder / 'models.jsonl'}"}
-        models_gate = await enter(_gate(folder / "models-gate.log", models_port, streaming, func))
+        streaming = env | _without_jobs(folder) | {"GROUPGATE_HTTP": "stream"}
+        streaming["GROUPGATE_AUDIT"] = f"file:{folder / 'models.jsonl'}"
+        models_gate = await enter(_gate(folder / "models-gate.log", models_port, streaming, func=func))
         easyauth = await enter(EasyAuth(entra, gate.url, port=front))
         models = await enter(EasyAuth(entra, models_gate.url, port=models_front))
         await asyncio.gather(*(one.ready() for one in (gate, models_gate, model, llama)))
@@ -188,6 +144,7 @@ async def running(*, first_port: int = 0, func: str | None = None, **settings: s
             graph=graph,
             managed_identity=identity,
             azureml=azureml,
+            batch=batch,
             openai=openai,
             easyauth=easyauth,
             gate=gate,
@@ -196,6 +153,34 @@ async def running(*, first_port: int = 0, func: str | None = None, **settings: s
             model=model,
             llama=llama,
         )
+
+
+def _people() -> Directory:
+    directory = contoso()
+    directory.add_person("grace")
+    directory.add_group("auditors")
+    directory.add("auditors", "grace")
+    return directory
+
+
+def _batch(storage: Path, entra: Entra, may_invoke: set[str], port: int) -> BatchEndpoint:
+    """Make a batch endpoint with two storage accounts, whose folders are in `storage`, and flowers in one of them."""
+    accounts = {name: storage / name for name in (stackpolicy.LANDING, stackpolicy.RESULTS)}
+    containers = f"https://{stackpolicy.RESULTS}.blob.core.windows.net"
+    datastores = {"results": f"{containers}/results", "workspaceblobstore": f"{containers}/workspace"}
+    batch = BatchEndpoint(entra, accounts, may_invoke=may_invoke, datastores=datastores, port=port)
+    flowers.write(batch.storage.path(stackpolicy.EXAMPLE))
+    return batch
+
+
+def _write_policies(
+    folder: Path, directory: Directory, online: AzureML, batch: BatchEndpoint, models: OpenAI
+) -> None:
+    urls = {"online": online.url, "resource": models.url}
+    auditors = directory.groups["auditors"]
+    with_jobs = stackpolicy.policy_with_jobs(**urls, batch=batch.scoring_uri, auditors=auditors)
+    (folder / "policy.toml").write_text(with_jobs)
+    (folder / "models-policy.toml").write_text(stackpolicy.policy(**urls))
 
 
 def inference_server(folder: Path, port: int) -> AbstractAsyncContextManager[Child]:
@@ -233,51 +218,10 @@ def run(main: Coroutine[Any, Any, int]) -> int:
         return 1
 
 
-def _told(stack: Stack) -> str:
-    score = f"{stack.easyauth.url}/endpoints/fraud/score"
-    member = f"{stack.graph.url}/_directory/groups/fraud-analysts/members/bob"
-    body = """-H 'Content-Type: application/json' -d '{"data": [[5.1, 3.5, 1.4, 0.2]]}'"""
-
-    chat = """-H 'Content-Type: application/json' -d '{"model": "assistant", "stream": true, "max_tokens": 40, \
-"messages": [{"role": "user", "content": "Tell me a story."}]}'"""
-
-    def as_who(who: str) -> str:
-        return f'-H "Authorization: Bearer $(curl -s {stack.entra.url}/_token/{who})"'
-
-    return f"""
-App Service Authentication   {stack.easyauth.url}   (callers use this)
-the gate behind it           {stack.gate.url}
-the same, for models         {stack.models.url}
-the gate behind it           {stack.models_gate.url}
-Entra                        {stack.entra.url}
-Graph                        {stack.graph.url}
-managed identity             {stack.managed_identity.url}
-Azure ML endpoint            {stack.azureml.url}
-Azure OpenAI resource        {stack.openai.url}
-policy, audit, logs          {stack.folder}
-
-# alice is a member, bob is not (carol: 250 groups, dave: guest, erin: contractor, nightly: managed identity)
-curl -i {score} {as_who("alice")} {body}
-curl -i {score} {as_who("bob")} {body}
-curl -s {stack.easyauth.url}/me {as_who("alice")}
-# frank is an ML engineer and chats; his model takes {REQUESTS} calls a minute
-curl -iN {stack.models.url}/openai/v1/chat/completions {as_who("frank")} {chat}
-curl -s {stack.models.url}/openai/v1/models {as_who("frank")}
-# bob joins, bob leaves
-curl -i -X PUT {member}
-curl -i -X DELETE {member}
-# Graph fails, Graph works again (the same on every address above but the gate's)
-curl -i -X PUT {stack.graph.url}/_faults -d '{{"status": 503}}'
-curl -i -X DELETE {stack.graph.url}/_faults
-
-Ctrl-C stops everything.
-"""
-
-
 async def _up(first_port: int) -> int:
     print("Starting: training the model, starting the gate ...", flush=True)
     async with running(first_port=first_port, func=shutil.which("func")) as stack:
-        print(_told(stack), flush=True)
+        print(told(stack), flush=True)
         await asyncio.gather(
             *(one.ended() for one in (stack.gate, stack.models_gate, stack.model, stack.llama))
         )
@@ -288,7 +232,7 @@ def main() -> int:
     """Parse the command line and stay in the foreground."""
     parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="use eleven ports from N on (default: free ones)"
+        "--port", type=int, default=0, metavar="N", help="use twelve ports from N on (default: free ones)"
     )
     return run(_up(parser.parse_args().port))
 

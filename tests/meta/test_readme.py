@@ -10,7 +10,7 @@ from tests.meta import repository
 
 
 def test_the_readme_shows_the_story_as_it_is_played() -> None:
-    """Each step of `make demo` stands in the README with its title, what is expected, and that it came; so does their number."""
+    """Each step of `make demo` stands there with its title, what is expected, and that it came; so does their number."""
     titles = max(len(title) for title, _, _ in STEPS)
     expectations = max(len(expected) for _, expected, _ in STEPS)
     steps = [
