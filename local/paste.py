@@ -6,10 +6,13 @@ import json
 from typing import TYPE_CHECKING
 
 from local import flowers
-from local.stackpolicy import EXAMPLE, REQUESTS
+from local.stackpolicy import ELSEWHERE, EXAMPLE, OUTPUTS, REQUESTS
 
 if TYPE_CHECKING:
     from local.stack import Stack
+
+PACE = 5.0
+"""Seconds that each status of a job lasts, so that whoever pastes lines one by one still finds it running."""
 
 
 def told(stack: Stack) -> str:
@@ -23,6 +26,9 @@ def told(stack: Stack) -> str:
 
     def sends(body: object) -> str:
         return f"-H 'Content-Type: application/json' -d '{json.dumps(body)}'"
+
+    def submits(folder: str) -> str:
+        return sends(flowers.job(folder))
 
     rows = sends({"data": [[5.1, 3.5, 1.4, 0.2]]})
     asks = [{"role": "user", "content": "Tell me a story."}]
@@ -42,23 +48,34 @@ policy, audit, logs          {stack.folder}
 storage accounts             {stack.folder / "storage"}
 
 # alice is a member, bob is not (carol: 250 groups, dave: guest, erin: contractor, nightly: managed identity)
-curl -i {score} {as_who("alice")} {rows}
-curl -i {score} {as_who("bob")} {rows}
-curl -s {stack.easyauth.url}/me {as_who("alice")}
-# alice submits a folder of CSV files, looks at her job and at all of hers, cancels it (grace, an auditor, sees everybody's)
-JOB=$(curl -s {jobs} {as_who("alice")} {sends(flowers.job(EXAMPLE))} | grep -o '[0-9a-f-]\\{{58\\}}' | head -1)
-curl -i {jobs}/$JOB {as_who("alice")}
-curl -s {jobs} {as_who("alice")}
-curl -i -X DELETE {jobs}/$JOB {as_who("alice")}
+curl -sSi -w '\\n' {score} {as_who("alice")} {rows}
+curl -sSi -w '\\n' {score} {as_who("bob")} {rows}
+curl -sS -w '\\n' {stack.easyauth.url}/me {as_who("alice")}
+# alice submits a folder of CSV files: 202, and where to look; each status lasts {PACE:.0f} s here
+curl -sSi -w '\\n' {jobs} {as_who("alice")} -H 'Idempotency-Key: flowers' {submits(EXAMPLE)}
+# the same once more with the same key: the same job, and JOB names it
+JOB=$(curl -sS -w '\\n' {jobs} {as_who("alice")} -H 'Idempotency-Key: flowers' {submits(EXAMPLE)} \\
+  | tee /dev/stderr | python3 -c 'import json,sys; print(json.load(sys.stdin)["name"])')
+curl -sS -w '\\n' {jobs}/$JOB {as_who("alice")}
+# no rule gives bob anything, none gives alice's jobs data of somebody else, and her job is not there for carol, a member
+curl -sS -w '\\n' {jobs} {as_who("bob")} {submits(EXAMPLE)}
+curl -sS -w '\\n' {jobs} {as_who("alice")} {submits(ELSEWHERE)}
+curl -sS -w '\\n' {jobs}/$JOB {as_who("carol")}
+# alice lists her jobs; grace, an auditor, everybody's
+curl -sS -w '\\n' {jobs} {as_who("alice")}
+curl -sS -w '\\n' {jobs} {as_who("grace")}
+# alice cancels it; without the key another one starts. Of a job that ends, some {6 * PACE:.0f} s after its start, the predictions lie in a folder of its own below
+# {stack.batch.storage.path(OUTPUTS)}
+curl -sS -w '\\n' -X DELETE {jobs}/$JOB {as_who("alice")}
 # frank is an ML engineer and chats; his model takes {REQUESTS} calls a minute
-curl -iN {stack.models.url}/openai/v1/chat/completions {as_who("frank")} {chat}
-curl -s {stack.models.url}/openai/v1/models {as_who("frank")}
+curl -sSiN -w '\\n' {stack.models.url}/openai/v1/chat/completions {as_who("frank")} {chat}
+curl -sS -w '\\n' {stack.models.url}/openai/v1/models {as_who("frank")}
 # bob joins, bob leaves
-curl -i -X PUT {member}
-curl -i -X DELETE {member}
+curl -sSi -w '\\n' -X PUT {member}
+curl -sSi -w '\\n' -X DELETE {member}
 # Graph fails, Graph works again (the same on every address above but the gates')
-curl -i -X PUT {stack.graph.url}/_faults -d '{{"status": 503}}'
-curl -i -X DELETE {stack.graph.url}/_faults
+curl -sSi -w '\\n' -X PUT {stack.graph.url}/_faults -d '{{"status": 503}}'
+curl -sSi -w '\\n' -X DELETE {stack.graph.url}/_faults
 
 Ctrl-C stops everything.
 """

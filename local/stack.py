@@ -25,7 +25,7 @@ from local.graph import Graph
 from local.llama import language_model
 from local.managed_identity import ManagedIdentity
 from local.openai import AUDIENCE, OpenAI
-from local.paste import told
+from local.paste import PACE, told
 from local.standin import refuse_in_azure
 
 _PORTS = 12
@@ -221,6 +221,7 @@ def run(main: Coroutine[Any, Any, int]) -> int:
 async def _up(first_port: int) -> int:
     print("Starting: training the model, starting the gate ...", flush=True)
     async with running(first_port=first_port, func=shutil.which("func")) as stack:
+        stack.batch.runner.pace = PACE
         print(told(stack), flush=True)
         await asyncio.gather(
             *(one.ended() for one in (stack.gate, stack.models_gate, stack.model, stack.llama))

@@ -16,6 +16,8 @@ INPUTS = f"https://{LANDING}.blob.core.windows.net/flowers/"
 EXAMPLE = f"{INPUTS}example/"
 OUTPUTS = f"{WORKSPACE}/datastores/results/paths/irises/"
 """Where jobs may read, a folder of it, and where they may write: there each gets a folder of its own."""
+ELSEWHERE = "https://attackerstore.blob.core.windows.net/flowers/"
+"""Somebody else's storage, which no rule names."""
 
 _GROUPS = f"""version = 1
 

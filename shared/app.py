@@ -27,6 +27,10 @@ if TYPE_CHECKING:
 
 _log: Final = logging.getLogger("groupgate")
 _PARTIAL: Final = "GROUPGATE_AUDIT=log in stream mode: outcomes of streamed answers are not recorded"
+_OPEN: Final = (
+    "GROUPGATE_IDENTITY=token with GROUPGATE_JOBS=on: App Service Authentication need not stand in front of Durable's "
+    "webhooks, which then nothing but a key closes"
+)
 
 
 def build(settings: Settings) -> App:
@@ -83,6 +87,8 @@ class App:
                 _log.warning(
                     "App Service Authentication is off (WEBSITE_AUTH_ENABLED): everything but /healthz is 503"
                 )
+            if self._settings.identity == "token" and self._settings.jobs:
+                _log.warning(_OPEN)
             self._parts = Parts(self._settings, policy, SystemClock())
             self._gate = wire(self._parts)
         elif self._settings.jobs and not self._settings.faults:
@@ -122,7 +128,7 @@ def _backends(parts: Parts, store: RedisStore | None) -> Mapping[str, Backend]:
     if parts.settings.jobs:
         from shared.backends.batch import Batch  # noqa: PLC0415 - as above
 
-        backends["batch"] = Batch(clock, seal=parts.sealer.seal)
+        backends["batch"] = Batch(clock, seal=parts.sealer.seal, holds=parts.sealer.holds)
     return backends
 
 

@@ -170,7 +170,7 @@ class Wanted(msgspec.Struct, frozen=True, kw_only=True):
     inputs: tuple[tuple[str, Place], ...] = ()
     outputs: tuple[tuple[str, Place], ...] = ()
     literals: tuple[tuple[str, str], ...] = ()
-    """Place and name of each literal that could be an address; plain ones need no leave."""
+    """Place and name of each literal that is more than a plain word; others need no leave."""
     experiments: tuple[tuple[str, str], ...] = ()
     computes: tuple[tuple[str, str], ...] = ()
     settings: tuple[tuple[str, str], ...] = ()
@@ -188,6 +188,8 @@ class Asked(msgspec.Struct, frozen=True, kw_only=True):
     """What a batch job is to do; None until its body is read, and for everything else."""
     everyones: bool = False
     """Whether jobs of others are asked for: only a rule with `see = "all"` gives them."""
+    job_id: str | None = None
+    """The batch job that the address names, known or not; None for what is no id of one."""
     job: Stored | None = None
     """The stored job that the address names, once it is found."""
 

@@ -81,6 +81,8 @@ def parse(text: str) -> Place:
     """
     if len(text) > MAX_TEXT:
         raise PlaceError("is too long")
+    if "*" in text:
+        raise PlaceError("has a wildcard; a folder holds all that lies below it")
     if not _VISIBLE.fullmatch(text):
         raise PlaceError(
             "is empty, or has white space, a control character or a letter to be percent-encoded"
@@ -140,11 +142,15 @@ def _storage(text: str) -> Place:
     if "@" in host:
         raise PlaceError("has user information")
     if not _ACCOUNT.fullmatch(host):
+        if _ACCOUNT.fullmatch(host.lower()):
+            raise PlaceError("must have the account in lower case")
         raise PlaceError(
             "names no account of Azure Blob or Data Lake storage, in lower case and without a port"
         )
     container, _, path = rest.partition("/")
     if not _CONTAINER.fullmatch(container):
+        if _CONTAINER.fullmatch(container.lower()):
+            raise PlaceError("must have the container in lower case")
         raise PlaceError("names no container")
     segments, folder = _path(path)
     return Place(kind="storage", root=f"{_STORAGE}{host}/{container}", path=segments, folder=folder)

@@ -262,8 +262,14 @@ class JobStore(Protocol):
     async def get(self, job: str) -> Stored | None:
         """Return the job with this id; None when there is none, or what is there is no job of the gate."""
 
-    async def find(self, prefix: str, *, running: bool = False) -> tuple[Stored, ...]:
-        """Return every job whose id begins with `prefix`, newest first; with `running` only those that have not ended."""
+    async def find(
+        self, prefix: str, *, holds: Callable[[Intent], bool], running: bool = False
+    ) -> tuple[Stored, ...]:
+        """Return every job whose id begins with `prefix` and whose intent holds, newest first.
+
+        With `running` only those that have not ended. `holds` is asked of the whole intent; what is returned has an empty
+        body, for many of them are more than a process should keep.
+        """
 
     async def note(self, name: str, value: Mapping[str, str]) -> tuple[Mapping[str, str], bool]:
         """Write `value` under `name` unless something is there; return what is there, and whether this call wrote it.

@@ -44,7 +44,7 @@ from tests.fakes import (
     a_principal,
     an_inbound,
 )
-from tests.jobfakes import JOBS_URL, MANAGEMENT, SECRET, WORKSPACE, FakeJobStore
+from tests.jobfakes import JOBS_URL, MANAGEMENT, WORKSPACE, FakeJobStore
 
 
 class House:
@@ -94,7 +94,7 @@ BOB = "22222222-0000-4000-8000-000000000002"
 
 def a_batch(**changes: Any) -> Route:
     """Return the batch endpoint `churn`, where analysts may run jobs from IN to OUT, with `changes`."""
-    return fakes.a_batch(**{"name": "churn", "url": JOBS_URL, "batch": BOUNDS, **changes})
+    return fakes.a_batch(**{"name": "churn", "url": JOBS_URL, "batch": BOUNDS, "concurrency": 256, **changes})
 
 
 def a_job(uri: str = f"{IN}june/", *, to: str = OUT, **further: Any) -> bytes:
@@ -119,12 +119,16 @@ class HeldStore(FakeJobStore):
 
 
 class JobHouse(House):
-    """A gate with the real backend of batch endpoints over a store in memory; alice is an analyst."""
+    """A gate with the real backend of batch endpoints over a store in memory; alice is an analyst.
 
-    def __init__(self, *routes: Route, store: FakeJobStore | None = None) -> None:
+    Without a `secret` whatever a test puts into the store is believed.
+    """
+
+    def __init__(self, *routes: Route, store: FakeJobStore | None = None, secret: str | None = None) -> None:
         clock = FakeClock()
         self.store = store or FakeJobStore()
-        self.batch = Batch(clock, seal=Sealer(SECRET).seal)
+        sealer = Sealer(secret)
+        self.batch = Batch(clock, seal=sealer.seal, holds=sealer.holds)
         super().__init__(a_policy(*routes or (a_batch(),)), backend=self.batch, clock=clock)
 
     def become(self, oid: str, *groups: str, **changes: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from copy import replace
 from typing import Any
 
@@ -133,12 +133,14 @@ class FakeJobStore:
         await self._before("get")
         return self.jobs.get(job)
 
-    async def find(self, prefix: str, *, running: bool = False) -> tuple[Stored, ...]:
+    async def find(
+        self, prefix: str, *, holds: Callable[[Intent], bool], running: bool = False
+    ) -> tuple[Stored, ...]:
         await self._before("find")
         found = [
-            stored
+            replace(stored, intent=replace(stored.intent, body=""))
             for job, stored in self.jobs.items()
-            if job.startswith(prefix) and (stored.running or not running)
+            if job.startswith(prefix) and (stored.running or not running) and holds(stored.intent)
         ]
         return tuple(reversed(found))
 

@@ -65,7 +65,7 @@ STEPS: list[Step] = [
     ),
     (
         "a body that names two models",
-        "400 invalid-request, 0 sent on",
+        "400 invalid-request, 0 sent on to Azure",
         lambda s: s.chats.two_models_in_one_body(),
     ),
     (
@@ -80,19 +80,19 @@ STEPS: list[Step] = [
     ),
     (
         "a folder in somebody else's storage",
-        "403 input-not-allowed, 0 sent on",
+        "403 input-not-allowed, 0 sent on to Azure",
         lambda s: s.jobs.foreign_storage(),
     ),
     (
-        "carol, a member, looks, lists, cancels",
+        "carol looks, lists, cancels at alice's job",
         "404, 0 listed, 404",
         lambda s: s.jobs.of_another_member(),
     ),
     ("grace, an auditor, looks and lists", "200 by auditors, listed", lambda s: s.jobs.of_an_auditor()),
-    ("alice cancels it", "202, Canceled, Canceled at Azure ML", lambda s: s.jobs.cancelled()),
+    ("alice cancels that job of hers", "202, Canceled, Canceled at Azure ML", lambda s: s.jobs.cancelled()),
     ("the gate's host is killed in mid-job", "202, Completed, 1 job at Azure ML", lambda s: s.jobs.killed()),
     (
-        "bob is removed while his job runs",
+        "bob joins, submits, is removed meanwhile",
         f"403 not-member {STATED}, still 403",
         lambda s: s.jobs.membership_lost(),
     ),

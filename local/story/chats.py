@@ -70,7 +70,7 @@ class Chats:
             told = await answer.json(content_type=None)
         self._stage.details = [json.dumps(told)]
         sent = len(self._stack.openai.requests) - before
-        return f"{answer.status} {told['error']['code']}, {sent} sent on"
+        return f"{answer.status} {told['error']['code']}, {sent} sent on to Azure"
 
     async def too_many(self) -> str:
         """Chat until the minute's calls are used up."""

@@ -11,14 +11,13 @@ from typing import Any
 
 from local import flowers
 from local.batch.jobs import FINAL, Job
-from local.stackpolicy import EXAMPLE, INPUTS
+from local.stackpolicy import ELSEWHERE, EXAMPLE, INPUTS
 from local.story.stage import PATIENCE, Otherwise, Stage, within_stated_age, words_of
 
 _PACE = 0.3
 _SWIFT = 0.0
 _STANDSTILL = 600.0
 """Seconds that each status of a job at Azure ML lasts: as usual, where the model takes its time, and for ever."""
-_ELSEWHERE = "https://attackerstore.blob.core.windows.net/flowers/"
 
 
 class Jobs:
@@ -57,10 +56,10 @@ class Jobs:
         """Let alice name a folder that the gate's identity may be able to read, and no rule lets her job read."""
         taken = "/irises/jobs"
         before = self._azure.counts[taken]
-        said, _ = await self._submit("alice", _ELSEWHERE)
+        said, _ = await self._submit("alice", ELSEWHERE)
         told = "InputData.flowers.Uri" in self._document.get("detail", "")
         sent = self._azure.counts[taken] - before
-        return f"{said}, {sent} sent on{'' if told else ', not told where'}"
+        return f"{said}, {sent} sent on to Azure{'' if told else ', not told where'}"
 
     async def of_another_member(self) -> str:
         """Let alice start a job that stands still, and carol look at it, list jobs, and cancel it."""

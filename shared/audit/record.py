@@ -42,7 +42,7 @@ class DecisionRecord(msgspec.Struct, frozen=True, kw_only=True, gc=False):
     operation: str | None
     deployment: str | None
     job: str | None
-    """The batch job that was asked about, or whose end was asked; a new one is named by its own records."""
+    """The batch job that was asked about, known or not, or whose end was asked; a new one is named by its own records."""
     decision: str
     reason: str
     rule: str | None
@@ -166,7 +166,7 @@ class Audit:
                 route=None if asked is None else clean(f"{asked.target}:{asked.name}"),
                 operation=None if asked is None else clean(asked.operation),
                 deployment=None if asked is None else clean(asked.deployment),
-                job=None if asked is None or asked.job is None else clean(asked.job.intent.job),
+                job=None if asked is None else clean(_job(asked)),
                 decision=_word(decision),
                 reason=decision.reason,
                 rule=None if judged is None else judged.rule,
@@ -259,6 +259,10 @@ class Audit:
                 "audit sink takes records again; %d were not stored since the start", self.dropped
             )
         return True
+
+
+def _job(asked: Asked) -> str | None:
+    return asked.job_id if asked.job is None else asked.job.intent.job
 
 
 def _word(decision: Allow | Deny | Problem) -> str:

@@ -7,12 +7,13 @@ reads 202; what is told of a job is what the store has of it (protocols, 5; thre
 from __future__ import annotations
 
 from collections.abc import Callable
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from copy import replace
 from typing import Final, cast
 
 from shared.backends import jobview, submission
-from shared.backends.idempotency import Turn, Turns, claim
+from shared.backends.idempotency import Turns, claim
+from shared.backends.jobplaces import Places
 from shared.backends.online import DEPLOYMENT
 from shared.backends.submission import Submission, check_no_query
 from shared.flight import Flights
@@ -30,8 +31,6 @@ _READS: Final = {"jobs": LIST, "job": STATUS}
 class BatchAsked(Asked, frozen=True, kw_only=True):
     """What a request wants of a batch endpoint, with what its parsing left."""
 
-    id: str = ""
-    """The job that the address names, as it stands there."""
     submission: Submission | None = None
 
 
@@ -42,8 +41,8 @@ class JobCall(Call, frozen=True, kw_only=True):
     rule: Rule
     """The one on record."""
     submission: Submission | None = None
-    turn: Turn | None = None
-    """The owner's leave to start the job; None where it is started already, and for everything else."""
+    held: ExitStack | None = None
+    """The owner's turn to start the job, and the place at the store; None where nothing more is asked of it."""
     before: Stored | None = None
     """The job that the caller's key has started before."""
     found: tuple[Stored, ...] = ()
@@ -53,23 +52,28 @@ class JobCall(Call, frozen=True, kw_only=True):
 class Batch:
     """The Backend of batch endpoints."""
 
-    def __init__(self, clock: Clock, *, seal: Callable[[Intent], Intent]) -> None:
-        """Take `seal`, which returns an intent with what proves later that the gate made it."""
+    def __init__(
+        self, clock: Clock, *, seal: Callable[[Intent], Intent], holds: Callable[[Intent], bool]
+    ) -> None:
+        """Take `seal`, which returns an intent with what proves later that the gate made it, and `holds`, which says so."""
         self._clock: Final = clock
         self._seal: Final = seal
+        self._holds: Final = holds
+        self._places: Final = Places()
         self._turns: Final = Turns()
         self._starts: Final[Flights[str, None, None]] = Flights()
 
     def read(self, inbound: Inbound) -> BatchAsked:
         """Return what is asked. A repeated deployment header names no deployment that a policy can hold."""
         operation = _WRITES.get((inbound.route, inbound.method)) or _READS[inbound.route]
+        job = inbound.params.get("id", "")
         return BatchAsked(
             target="endpoint",
             name=inbound.params.get("name", ""),
             operation=operation,
             # Only what is submitted goes to a deployment; a client that names one everywhere is not refused for it.
             deployment=inbound.headers.joined(DEPLOYMENT) if operation == SUBMIT else None,
-            id=inbound.params.get("id", ""),
+            job_id=job if ids.is_job(job) else None,
         )
 
     async def resolve(self, asked: Asked, inbound: Inbound, principal: Principal) -> Asked:
@@ -88,8 +92,13 @@ class Batch:
         check_no_query(inbound)
         everyones = replace(asked, everyones=True)
         if asked.operation == LIST:
-            return everyones if isinstance(await decide(everyones), Allow) else asked
-        stored = await _visible(_store(inbound), asked, principal)
+            try:
+                return everyones if isinstance(await decide(everyones), Allow) else asked
+            except Undecidable:
+                # Whether others' jobs are shown, nobody can tell now; the caller's own are, which the gate has decided.
+                return asked
+        async with self._places.one(route):
+            stored = await self._visible(_store(inbound), asked, principal)
         if stored is not None and stored.intent.principal == principal.oid:
             return replace(asked, job=stored)
         # Asked for a job that is not there as well: time and failures of the answer tell no difference (threat I07).
@@ -135,27 +144,34 @@ class Batch:
         """
         call = _job_call(call)
         if call.asked.operation == LIST:
-            return replace(call, found=await _listed(call))
-        if call.submission is None:
+            async with self._places.list(call.route):
+                return replace(call, found=await self._listed(call))
+        if call.asked.operation == STATUS:
             return call
+        with ExitStack() as held:
+            if call.submission is not None:
+                return await self._claimed(call, call.submission, held)
+            held.callback(await self._places.take(call.route))
+            return replace(call, held=held.pop_all())
+
+    async def _claimed(self, call: JobCall, submitted: Submission, held: ExitStack) -> JobCall:
         owner = (call.route.name, call.principal.tenant, call.principal.oid)
+        # First the turn: who waits for an earlier start of their own takes no place from others.
         turn = await self._turns.take(owner, timeout=call.route.timeout)
-        try:
-            claimed = await claim(
-                call.store,
-                owner,
-                key=call.submission.key,
-                digest=call.submission.digest,
-                most=0 if call.route.batch is None else call.route.batch.running_jobs,
-            )
-            intent = None if claimed.before is not None else self._intent(call, call.submission, claimed.job)
-        except BaseException:
-            turn.give_back()
-            raise
-        if intent is None:
-            turn.give_back()
+        held.callback(turn.give_back)
+        held.callback(await self._places.take(call.route))
+        claimed = await claim(
+            call.store,
+            owner,
+            key=submitted.key,
+            digest=submitted.digest,
+            most=0 if call.route.batch is None else call.route.batch.running_jobs,
+            holds=self._holds,
+        )
+        if claimed.before is not None:
             return replace(call, before=claimed.before)
-        return replace(call, intent=intent, body=intent.body.encode(), turn=turn)
+        intent = self._intent(call, submitted, claimed.job)
+        return replace(call, intent=intent, body=intent.body.encode(), held=held.pop_all())
 
     async def send(self, call: Call) -> Forwarded:
         """Do what is asked and return the answer; raise problem.UpstreamFault where the store does not say if it did."""
@@ -164,13 +180,16 @@ class Batch:
             reply = await self._reply(call)
         except Undecidable as fault:
             raise UpstreamFault(fault.slug, outcome="unknown") from fault
+        finally:
+            if call.intent is None:  # a start gives back itself, when it has ended
+                self.release(call)
         return Forwarded(reply=reply, upstream_status=None, first_byte=self._clock.monotonic())
 
     def release(self, call: Call) -> None:
-        """Give back the turn of a job that is never started."""
-        turn = _job_call(call).turn
-        if turn is not None:
-            turn.give_back()
+        """Give back turn and place, where any are held. Idempotent."""
+        held = _job_call(call).held
+        if held is not None:
+            held.close()
 
     def _intent(self, call: JobCall, submitted: Submission, job: str) -> Intent:
         return self._seal(
@@ -199,36 +218,36 @@ class Batch:
             raise TypeError("nothing to answer from")
         if call.asked.operation == STATUS or jobview.is_final(jobview.seen(stored)):
             return jobview.status(stored)
-        await call.store.note(ids.cancel_note(stored.intent.job), {"request": call.request_id})
-        with suppress(Undecidable):  # it only hastens what the note has made sure of
-            await call.store.wake(stored.intent.job)
+        _, first = await call.store.note(ids.cancel_note(stored.intent.job), {"request": call.request_id})
+        if first:  # each event is history that Durable replays: one hastens as much as a thousand
+            with suppress(Undecidable):  # and only what the note has made sure of
+                await call.store.wake(stored.intent.job)
         return jobview.cancelling(stored)
+
+    async def _visible(self, store: JobStore, asked: BatchAsked, principal: Principal) -> Stored | None:
+        """Return the job that the address names; None for one that the gate did not store, or for others than these."""
+        stored = None if asked.job_id is None else await store.get(asked.job_id)
+        if stored is None or stored.intent.job != asked.job_id or not self._holds(stored.intent):
+            return None
+        return stored if _is_of(stored, asked.name, principal) else None
+
+    async def _listed(self, call: JobCall) -> tuple[Stored, ...]:
+        name, principal, everyones = call.route.name, call.principal, call.asked.everyones
+        own = ids.owner_prefix(name, principal.tenant, principal.oid)
+        prefix = ids.endpoint_prefix(name) if everyones else own
+        found = await call.store.find(prefix, holds=self._holds)
+        # A prefix is a shortened digest: whose a job is, its intent says.
+        return tuple(
+            stored
+            for stored in found
+            if _is_of(stored, name, principal) and (everyones or stored.intent.principal == principal.oid)
+        )
 
     async def _start(self, call: JobCall, intent: Intent) -> None:
         try:
             await call.store.start(intent)
         finally:
             self.release(call)
-
-
-async def _visible(store: JobStore, asked: BatchAsked, principal: Principal) -> Stored | None:
-    """Return the job that the address names; None for an unknown one, and for one of another endpoint or tenant."""
-    stored = await store.get(asked.id) if ids.is_job(asked.id) else None
-    if stored is None or stored.intent.job != asked.id or not _is_of(stored, asked.name, principal):
-        return None
-    return stored
-
-
-async def _listed(call: JobCall) -> tuple[Stored, ...]:
-    name, principal, everyones = call.route.name, call.principal, call.asked.everyones
-    own = ids.owner_prefix(name, principal.tenant, principal.oid)
-    found = await call.store.find(ids.endpoint_prefix(name) if everyones else own)
-    # A prefix is a shortened digest: whose a job is, its intent says.
-    return tuple(
-        stored
-        for stored in found
-        if _is_of(stored, name, principal) and (everyones or stored.intent.principal == principal.oid)
-    )
 
 
 def _is_of(stored: Stored, endpoint: str, principal: Principal) -> bool:

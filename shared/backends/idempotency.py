@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Final
 
 import msgspec
 
-from shared.job import FINAL, Stored
+from shared.job import FINAL, Intent, Stored
 from shared.jobs import ids
 from shared.model import Reason
 from shared.ports import JobStore
@@ -31,38 +31,52 @@ class Claim(msgspec.Struct, frozen=True, kw_only=True):
     """The job as it is, where it was started before."""
 
 
-async def claim(store: JobStore, owner: Owner, *, key: str | None, digest: str, most: int) -> Claim:
+async def claim(
+    store: JobStore,
+    owner: Owner,
+    *,
+    key: str | None,
+    digest: str,
+    most: int,
+    holds: Callable[[Intent], bool],
+) -> Claim:
     """Return the job to start for the owner whose turn it is, or the one that `key` has started before.
 
-    Raise AskedWrongly (409) for a key that stands for another `digest`, RateLimited where `most` of the owner's jobs run,
-    Undecidable. A note that is left behind only says which job is to be started for its key: who comes again with
+    A stored job counts only if its intent `holds`. Raise AskedWrongly (409) for a key that stands for another `digest`, or
+    for a job that does not hold; RateLimited where `most` of the owner's jobs run; Undecidable. A note that is left behind only says which job is to be started for its key: who comes again with
     the key starts it.
     """
     prefix = ids.owner_prefix(*owner)
     name = None if key is None else ids.key_note(*owner, key)
     noted = None if name is None else await store.noted(name)
     if noted is not None:
-        claimed = await _noted(store, owner, noted, digest)
+        claimed = await _noted(store, owner, noted, digest, holds)
         if claimed.before is not None:
             return claimed
     else:
         claimed = Claim(job=ids.new_job(*owner))
     # One that is over may still be telling its end.
-    unfinished = [job for job in await store.find(prefix, running=True) if job.progress.status not in FINAL]
+    running = await store.find(prefix, holds=holds, running=True)
+    unfinished = [job for job in running if job.progress.status not in FINAL]
     if len(unfinished) >= most:
         raise RateLimited(retry_after=LATER)
     if name is not None and noted is None:
         noted, first = await store.note(name, {"job": claimed.job, "asked": digest})
         if not first:  # another instance of the app was asked at the same time
-            return await _noted(store, owner, noted, digest)
+            return await _noted(store, owner, noted, digest, holds)
     return claimed
 
 
-async def _noted(store: JobStore, owner: Owner, noted: Mapping[str, str], digest: str) -> Claim:
+async def _noted(
+    store: JobStore, owner: Owner, noted: Mapping[str, str], digest: str, holds: Callable[[Intent], bool]
+) -> Claim:
     job = noted.get("job", "")
     if noted.get("asked") != digest or not job.startswith(ids.owner_prefix(*owner)):
         raise AskedWrongly(Slug.IDEMPOTENCY_CONFLICT)
-    return Claim(job=job, before=await store.get(job))
+    before = await store.get(job)
+    if before is not None and not holds(before.intent):
+        raise AskedWrongly(Slug.IDEMPOTENCY_CONFLICT)
+    return Claim(job=job, before=before)
 
 
 class Turn:

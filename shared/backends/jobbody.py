@@ -46,8 +46,8 @@ _OUT: Final = "properties.OutputData"
 _IN_TYPES: Final = MappingProxyType({"UriFolder": "Uri", "UriFile": "Uri", "Literal": "Value"})
 """Each JobInputType with the name of its value; outputs have the same types, but literals."""
 _OUT_TYPES: Final = frozenset({"UriFolder", "UriFile"})
-_PLAIN: Final = re.compile(r"(?!.*\.\.)[A-Za-z0-9 _.,=+()-]*")
-"""Literals that are no address, nor a part of one, in any notation."""
+_PLAIN: Final = re.compile(r"[A-Za-z0-9_-]{1,64}")
+"""Literals that need no leave: one word, a date. No address, host, query or program; a name it may still be."""
 _JOB: Final = re.compile(r"[0-9a-f]{8}-[0-9a-f]{16}-[0-9a-f]{32}", re.IGNORECASE)
 """Ids of the gate's jobs, which name the folders of their own: no caller names one, so none writes into another's."""
 _OWNER: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9-]{0,63}")

@@ -45,6 +45,11 @@ def run(arguments: argparse.Namespace) -> int:
         print(
             "note: WEBSITE_AUTH_ENABLED is not true here; where the platform does not set it, all but /healthz is 503"
         )
+    if alone is None and settings.identity == "token" and settings.jobs:
+        print(
+            "warning: GROUPGATE_IDENTITY=token with GROUPGATE_JOBS=on: where App Service Authentication does not stand in "
+            "front of Durable's webhooks, nothing but a key closes them"
+        )
     return 0
 
 

@@ -12,7 +12,7 @@ import msgspec
 
 from shared.authorize import Ruling, authorize
 from shared.backends import jobbody
-from shared.model import Allow, Asked, Deny, Policy, Principal, Reason
+from shared.model import Allow, Asked, Deny, Policy, Principal, Reason, Wanted
 from shared.operations import CANCEL_JOB, DEFAULT, LIST, STATUS, SUBMIT, ModelOperation
 from shared.policy.routing import match
 from shared.ports import Memberships
@@ -107,10 +107,11 @@ async def rule_on(
     Raise problem.Undecidable; Unusable for addresses that are no text of JSON.
     """
     ruling = await authorize(policy, memberships, principal, asked)
-    if question.body is None or not isinstance(ruling.decision, Allow):
+    if asked.operation != SUBMIT or not isinstance(ruling.decision, Allow):
         return asked, ruling
     try:
-        wanted = jobbody.read(question.body).wanted
+        # A job without data is asked for as well: rules that differ in what they say of jobs may tell it apart.
+        wanted = Wanted() if question.body is None else jobbody.read(question.body).wanted
     except AskedWrongly as fault:
         raise Unusable(fault.detail or "the addresses are no text") from fault
     except Problem as refusal:

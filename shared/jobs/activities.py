@@ -66,13 +66,15 @@ class Activities:
         self._sealer: Final = sealer
         self._notifier: Final = notifier
         self._reach: Final = Reach(policy, sealer, allow_http=allow_http)
-        self._watch: Final = Watch(jobs, audit, sealer, self._reach)
+        attempts = Attempts(jobs, audit, clock, self._reach, sealer)
+        self._watch: Final = Watch(jobs, audit, sealer, self._reach, attempts)
         self._submission: Final = Submission(
             policy=policy,
             memberships=memberships,
             jobs=jobs,
             audit=audit,
-            attempts=Attempts(jobs, audit, clock, self._reach),
+            clock=clock,
+            attempts=attempts,
             reach=self._reach,
         )
 
@@ -105,8 +107,15 @@ class Activities:
     ) -> Told:
         try:
             stored = await _running(store, job)
+            if stored is None and name == steps.NOTIFY and isinstance(job, str) and ids.is_job(job):
+                raise ActivityFailed(f"{name}: no such job")
             step = Step() if stored is None else await do(store, stored)
+        except ActivityFailed:
+            raise
         except Undecidable as fault:
+            if name == steps.NOTIFY:
+                # Only a failure is tried again by Durable: an answer would say that the end has been told.
+                raise ActivityFailed(f"{name}: {fault.slug}") from None
             step = Step(code=fault.slug, wait=fault.retry_after or 0.0)
         except NotTold as fault:
             _log.warning("the end of job %s was not told: %s", job, fault)

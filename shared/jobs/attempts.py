@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
+from contextlib import suppress
 from copy import replace
 from typing import Final
 
@@ -11,6 +12,7 @@ from shared.job import Stored
 from shared.jobs import ids, steps
 from shared.jobs.azureml import AzureMLJobs, Later, Refused
 from shared.jobs.reach import Reach
+from shared.jobs.seal import Sealer
 from shared.jobs.steps import Step
 from shared.ports import Clock, JobStore, Recorder
 from shared.problem import Slug, Undecidable
@@ -31,11 +33,14 @@ _DOUBLINGS: Final = 10
 class Attempts:
     """Settles attempts."""
 
-    def __init__(self, jobs: AzureMLJobs, audit: Recorder, clock: Clock, reach: Reach) -> None:
+    def __init__(
+        self, jobs: AzureMLJobs, audit: Recorder, clock: Clock, reach: Reach, sealer: Sealer
+    ) -> None:
         self._jobs: Final = jobs
         self._audit: Final = audit
         self._clock: Final = clock
         self._reach: Final = reach
+        self._sealer: Final = sealer
 
     async def take(
         self, store: JobStore, stored: Stored, value: Mapping[str, str]
@@ -63,9 +68,9 @@ class Attempts:
         name, blind = await self.found(stored)
         if name is not None:
             return await self.adopt(store, stored, name)
-        adopted = await store.noted(ids.job_note(stored.intent.job))
-        if adopted is not None:
-            return await self.adopted(stored, adopted["name"])
+        name = await self.noted(store, stored)
+        if name is not None:
+            return await self.adopted(stored, name)
         if await self._may_be_under_way(store, stored, mark):
             return blind or Step(code=steps.SUBMISSION_UNCLEAR)
         return await self._suspect(stored, mark, blind, ending)
@@ -114,15 +119,30 @@ class Attempts:
         await store.note(name, {"at": str(self._clock.time())})
         return Step(code=code)
 
+    async def noted(self, store: JobStore, stored: Stored) -> str | None:
+        """Return the name under which Azure ML has the job, as a note of the gate's own says; None for none."""
+        there = await store.noted(ids.job_note(stored.intent.job))
+        return None if there is None else self._believed(stored, there)
+
+    async def keep(self, store: JobStore, stored: Stored, name: str) -> str:
+        """Write down the name under which Azure ML has the job, and return the one that counts: the gate's first."""
+        job = stored.intent.job
+        value = {"name": name, "seal": self._sealer.seal_name(job, name)}
+        there, _ = await store.note(ids.job_note(job), value)
+        return self._believed(stored, there) or name
+
+    def _believed(self, stored: Stored, there: Mapping[str, str]) -> str | None:
+        """Return the name in a note: whoever can start orchestrations can write one that names another's job."""
+        name, seal = there.get("name"), there.get("seal", "")
+        return name if name and self._sealer.holds_name(stored.intent.job, name, seal) else None
+
     async def adopt(self, store: JobStore, stored: Stored, name: str) -> Step:
-        """Write down the name under which Azure ML has the job. The first one counts."""
-        try:
-            there, _ = await store.note(ids.job_note(stored.intent.job), {"name": name})
-        except Undecidable:
-            there = {
-                "name": name
-            }  # it reaches the orchestration with this very answer, or is looked up again
-        return await self.adopted(stored, there["name"])
+        """Write down the name under which Azure ML has the job, and record that it has."""
+        with suppress(
+            Undecidable
+        ):  # it reaches the orchestration with this very answer, or is looked up again
+            name = await self.keep(store, stored, name)
+        return await self.adopted(stored, name)
 
     async def adopted(self, stored: Stored, name: str) -> Step:
         """Record that Azure ML has the job."""

@@ -159,10 +159,10 @@ class _Run:
 
     def _follow(self) -> Replies:
         """Ask how the job at Azure ML is, and for its end first where that is wanted."""
+        if self.progress.cancel and self.progress.cancel_since is None:
+            self.progress = replace(self.progress, cancel_since=self._now())
+            self.show()
         if self.progress.cancel and self.progress.status != _CANCEL_REQUESTED:
-            if self.progress.cancel_since is None:
-                self.progress = replace(self.progress, cancel_since=self._now())
-                self.show()
             self._take((yield from self._ask(steps.CANCEL)))
         self._take((yield from self._ask(steps.POLL)))
         self.progress = replace(self.progress, polls=self.progress.polls + 1)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+from msgspec.structs import replace
+
 from shared.job import Intent
 from shared.jobs.azureml import Where
 from shared.jobs.seal import Sealer
@@ -11,7 +13,11 @@ from shared.loopback import is_loopback_url
 from shared.model import Policy, Route
 
 TIMEOUT: Final = 60.0
-"""Seconds for each call to an endpoint that the policy has lost: the policy's own default."""
+"""Seconds for each call to Azure, whatever the endpoint's `timeout`; where a job may be at two places, for both together.
+
+An activity makes up to three calls in a row, and has to end within the host's functionTimeout (300 s), with the time that
+the store and the directory take beside them.
+"""
 
 
 class Reach:
@@ -38,7 +44,7 @@ class Reach:
             workspace=route.batch.workspace,
             management=route.batch.management,
             deployment=intent.deployment,
-            timeout=route.timeout,
+            timeout=min(route.timeout, TIMEOUT),
         )
 
     def everywhere(self, intent: Intent) -> tuple[Where, ...]:
@@ -51,7 +57,9 @@ class Reach:
         former = self._former(intent)
         if current is None:
             return () if former is None else (former,)
-        return (current,) if former is None or former.url == current.url else (current, former)
+        if former is None or former.url == current.url:
+            return (current,)
+        return tuple(replace(where, timeout=min(where.timeout, TIMEOUT / 2)) for where in (current, former))
 
     def _former(self, intent: Intent) -> Where | None:
         if not self._sealer.holds(intent):

@@ -12,6 +12,7 @@ from shared.job import Intent
 
 _PURPOSE: Final = b"groupgate:intent"
 """Keeps the key of seals apart from every other key that is made of the same secret."""
+_NAME: Final = b"groupgate:name"
 
 
 class Sealer:
@@ -19,6 +20,7 @@ class Sealer:
 
     def __init__(self, secret: str | None) -> None:
         self._key: Final = None if secret is None else hmac.digest(secret.encode(), _PURPOSE, hashlib.sha256)
+        self._names: Final = None if secret is None else hmac.digest(secret.encode(), _NAME, hashlib.sha256)
 
     @property
     def secured(self) -> bool:
@@ -34,6 +36,16 @@ class Sealer:
         return self._key is None or hmac.compare_digest(
             _seal(self._key, intent).encode(), intent.seal.encode()
         )
+
+    def seal_name(self, job: str, name: str) -> str:
+        """Return the seal of the name under which Azure ML has `job`, hex; empty without a secret."""
+        # A job's id, which is as long for every job, holds no line feed: no two pairs have one text.
+        text = f"{job}\n{name}".encode()
+        return "" if self._names is None else hmac.digest(self._names, text, hashlib.sha256).hex()
+
+    def holds_name(self, job: str, name: str, seal: str) -> bool:
+        """Say whether a gate with this secret learnt that Azure ML has `job` as `name`, or there is no secret to tell by."""
+        return self._names is None or hmac.compare_digest(self.seal_name(job, name).encode(), seal.encode())
 
 
 def _seal(key: bytes, intent: Intent) -> str:

@@ -20,7 +20,7 @@ import enum
 import logging
 import re
 import secrets
-from collections.abc import AsyncIterator, Iterable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from datetime import UTC, datetime
 from typing import Any, Final, Protocol
@@ -111,6 +111,14 @@ class _Note(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     value: dict[str, str]
 
 
+class _Look(msgspec.Struct, frozen=True, kw_only=True):
+    """What is looked for in one list."""
+
+    states: list[Going] | None
+    holds: Callable[[Intent], bool]
+    places: asyncio.Semaphore
+
+
 class DurableStore:
     """The ports.JobStore over the client that Durable Functions gave to one invocation."""
 
@@ -135,13 +143,18 @@ class DurableStore:
         async with _answering():
             return await self._job(job)
 
-    async def find(self, prefix: str, *, running: bool = False) -> tuple[Stored, ...]:
-        """Return every job whose id begins with `prefix`, newest first; with `running` only those that have not ended."""
+    async def find(
+        self, prefix: str, *, holds: Callable[[Intent], bool], running: bool = False
+    ) -> tuple[Stored, ...]:
+        """Return every job whose id begins with `prefix` and whose intent holds, newest first, with empty bodies.
+
+        With `running` only those that have not ended.
+        """
         if _PREFIX.fullmatch(prefix) is None:
             raise ValueError("no prefix of a job's id")
-        places = asyncio.Semaphore(AT_ONCE)
+        look = _Look(states=list(Going) if running else None, holds=holds, places=asyncio.Semaphore(AT_ONCE))
         async with _answering():
-            found = await self._all(prefix, list(Going) if running else None, places)
+            found = await self._all(prefix, look)
         jobs = [job for job in found if job.running or not running]
         return tuple(sorted(jobs, key=lambda job: job.intent.accepted, reverse=True))
 
@@ -202,24 +215,32 @@ class DurableStore:
             raise LookupError("the extension could not tell")
         return None
 
-    async def _all(
-        self, prefix: str, states: list[Going] | None, places: asyncio.Semaphore
-    ) -> Iterable[Stored]:
-        async with places:
-            page = await self._client.get_status_by(runtime_status=states, instance_id_prefix=prefix)
-            if len(page) < PAGE or len(prefix) >= _LENGTH:
-                return [job for status in page if (job := await self._listed(status)) is not None]
+    async def _all(self, prefix: str, look: _Look) -> Iterable[Stored]:
+        found = await self._page(prefix, look)
+        if found is not None:
+            return found
         stem = f"{prefix}-" if len(prefix) in _HYPHENS else prefix
         async with asyncio.TaskGroup() as group:
-            parts = [group.create_task(self._all(f"{stem}{digit:x}", states, places)) for digit in range(16)]
+            parts = [group.create_task(self._all(f"{stem}{digit:x}", look)) for digit in range(16)]
         return [job for part in parts for job in part.result()]
 
-    async def _listed(self, status: Status) -> Stored | None:
-        """Return the job of a status in a list, which need not carry its input."""
+    async def _page(self, prefix: str, look: _Look) -> Iterable[Stored] | None:
+        """Return the jobs whose ids begin so; None where there may be more of them than a page holds."""
+        async with look.places:
+            page = await self._client.get_status_by(runtime_status=look.states, instance_id_prefix=prefix)
+            if len(page) >= PAGE and len(prefix) < _LENGTH:
+                return None
+            return [job for status in page if (job := await self._listed(status, look)) is not None]
+
+    async def _listed(self, status: Status, look: _Look) -> Stored | None:
+        """Return the job of a status in a list, which need not carry its input, without its body."""
         job = status.instance_id or ""
         if status.name != ORCHESTRATOR or not ids.is_job(job):
             return None
-        return await self._job(job) if status.input_ is None else _stored(status, job)
+        stored = await self._job(job) if status.input_ is None else _stored(status, job)
+        if stored is None or not look.holds(stored.intent):
+            return None
+        return msgspec.structs.replace(stored, intent=msgspec.structs.replace(stored.intent, body=""))
 
 
 @asynccontextmanager
@@ -264,7 +285,9 @@ def _stored(status: Status, job: str) -> Stored | None:
 
 def _decoded[T](value: Any, kind: type[T]) -> T:
     """Return `value`, parsed JSON or its text, as a `kind`; raise msgspec.ValidationError and other ValueErrors."""
-    return msgspec.json.decode(value, type=kind) if isinstance(value, str) else msgspec.convert(value, kind)
+    # Python's own parser lets through what is no JSON, such as NaN: it is written anew, so that all can be told again.
+    text = value if isinstance(value, str) else msgspec.json.encode(value)
+    return msgspec.json.decode(text, type=kind)
 
 
 def _seconds(moment: datetime) -> float:

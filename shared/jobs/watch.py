@@ -6,8 +6,8 @@ from copy import replace
 from typing import Any, Final
 
 from shared.job import FINAL, Intent, Stored
-from shared.jobs import ids, steps
-from shared.jobs.attempts import MEND, why
+from shared.jobs import steps
+from shared.jobs.attempts import MEND, Attempts, why
 from shared.jobs.azureml import AzureMLJobs, Later, Lost, Refused, Seen, Where
 from shared.jobs.reach import Reach
 from shared.jobs.seal import Sealer
@@ -22,11 +22,14 @@ _CLASS: Final = "__class__"
 class Watch:
     """Looks at jobs where they run."""
 
-    def __init__(self, jobs: AzureMLJobs, audit: Recorder, sealer: Sealer, reach: Reach) -> None:
+    def __init__(
+        self, jobs: AzureMLJobs, audit: Recorder, sealer: Sealer, reach: Reach, attempts: Attempts
+    ) -> None:
         self._jobs: Final = jobs
         self._audit: Final = audit
         self._sealer: Final = sealer
         self._reach: Final = reach
+        self._attempts: Final = attempts
 
     async def poll(self, store: JobStore, stored: Stored, *, ending: str | None) -> Step:
         """Ask the endpoint how the job is, and record what has changed; raise problem.Undecidable.
@@ -39,12 +42,13 @@ class Watch:
         name = await self._name(store, stored)
         if name is None:
             return Step()
+        if isinstance(name, Step):
+            return _waiting(name, ending)
         found = await self._seen(intent, name)
-        waits_for = None if ending is None else why(ending)
         if isinstance(found, Step):
-            return replace(found, code=found.code or waits_for, cancel=ending is not None)
+            return _waiting(found, ending)
         seen, outputs = found[1], _plain(found[1].outputs)
-        code = _code(seen.status, ending) if seen.status in FINAL else waits_for
+        code = _code(seen.status, ending) if seen.status in FINAL else _waits_for(ending)
         known = before.deployment or intent.deployment
         if known is not None and seen.deployment is not None and seen.deployment != known:
             moved = replace(before, upstream=name, deployment=seen.deployment, code=steps.DEPLOYMENT_CHANGED)
@@ -69,14 +73,17 @@ class Watch:
 
     async def cancel(self, store: JobStore, stored: Stored) -> Step:
         """Ask Azure ML to end the job; raise problem.Undecidable."""
-        name = await self._name(store, stored)
-        if name is None or not self._sealer.holds(stored.intent):
+        if not self._sealer.holds(stored.intent):
             return Step()
+        name = await self._name(store, stored)
+        if not isinstance(name, str):
+            return name or Step()
         found = await self._seen(stored.intent, name)
         if isinstance(found, Step):
-            # An endpoint that is gone or silent may have left its job running: the policy says in which workspace.
+            # A silent endpoint may have left its job running: the policy says in which workspace. What an endpoint does
+            # not know may be anybody's there.
             places = self._reach.everywhere(stored.intent)
-            if not places:
+            if not places or found.code == Slug.UPSTREAM_NOT_FOUND:
                 return found
             where, arm_id = places[0], None
         elif found[1].status in FINAL:
@@ -89,12 +96,22 @@ class Watch:
             return _again(fault)
         return Step()
 
-    async def _name(self, store: JobStore, stored: Stored) -> str | None:
-        """Return the job's name at Azure ML; None where it has none yet, or the job is over."""
+    async def _name(self, store: JobStore, stored: Stored) -> str | Step | None:
+        """Return the job's name at Azure ML; None where it has none yet, or the job is over; else what to wait for.
+
+        Progress has no seal. Where there are seals, a name that it alone has is looked up by the job's tag.
+        """
         if stored.progress.status in FINAL:
             return None
-        noted = await store.noted(ids.job_note(stored.intent.job))
-        return stored.progress.upstream if noted is None else noted["name"]
+        name = await self._attempts.noted(store, stored)
+        if name is not None or stored.progress.upstream is None:
+            return name
+        if not self._sealer.secured:
+            return stored.progress.upstream
+        name, blind = await self._attempts.found(stored)
+        if name is None:
+            return blind or Step(code=Slug.UPSTREAM_NOT_FOUND)
+        return await self._attempts.keep(store, stored, name)
 
     async def _seen(self, intent: Intent, name: str) -> tuple[Where, Seen] | Step:
         """Return the job as an endpoint reports it, and which one; else what to wait for."""
@@ -107,6 +124,15 @@ class Watch:
             except (Later, Refused) as fault:
                 return _again(fault)
         return step
+
+
+def _waits_for(ending: str | None) -> str | None:
+    return None if ending is None else why(ending)
+
+
+def _waiting(step: Step, ending: str | None) -> Step:
+    """Return a step that learnt nothing, with what is known of the job all the same."""
+    return replace(step, code=step.code or _waits_for(ending), cancel=ending is not None)
 
 
 def _again(fault: Later | Refused) -> Step:

@@ -7,6 +7,7 @@ import re
 import uuid
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import quote, unquote
 
 from shared.ids import guid
 from shared.places import PlaceError, parse, text_of
@@ -42,6 +43,7 @@ WORKSPACE: Final = _WORKSPACE_ID.replace(".", "[.]").format(
 )
 _WORKSPACE: Final = re.compile(WORKSPACE)
 _ANY_WORKSPACE: Final = re.compile(f"{WORKSPACE}/?", re.IGNORECASE | re.ASCII)
+_PLACE: Final = re.compile(r"(https://[^/]*/[^/]*/|/subscriptions/.*?/paths/)(.*)", re.IGNORECASE | re.DOTALL)
 _MOST_SHOWN: Final = 60
 
 
@@ -112,7 +114,8 @@ def place(text: str) -> str | None:
     try:
         canonical = text_of(parse(text))
     except PlaceError as exc:
-        return str(exc)
+        respelt = _respelt(text)
+        return f"{exc}: write {respelt}" if respelt else str(exc)
     return None if canonical == text else f"must be written {canonical}"
 
 
@@ -126,7 +129,11 @@ def output_place(text: str) -> str | None:
 
 def input_name(text: str) -> str | None:
     """Check the name of an input, which is compared as it stands."""
-    return None if _INPUT_NAME.fullmatch(text) else "must be 1 to 64 letters, digits or underscores, no underscore in front"
+    return (
+        None
+        if _INPUT_NAME.fullmatch(text)
+        else "must be 1 to 64 letters, digits or underscores, no underscore in front"
+    )
 
 
 def job_label(text: str) -> str | None:
@@ -208,6 +215,19 @@ def _amount(text: str, units: dict[str, float] | dict[str, int]) -> float:
     if found is None or found[2] not in units:
         raise ValueError(text)
     return int(found[1]) * units[found[2]]
+
+
+def _respelt(text: str) -> str | None:
+    """Return the one spelling of an address that is wrong in letter case or percent-encoding alone, None for any other."""
+    found = _PLACE.fullmatch(text)
+    if found is None:
+        return None
+    head = found[1] if found[1].startswith("/") else found[1].lower()
+    try:
+        segments = [quote(unquote(one, errors="strict"), safe="") for one in found[2].split("/")]
+        return text_of(parse(head + "/".join(segments)))
+    except ValueError:
+        return None
 
 
 def _one_line(text: str, *, most: int) -> str | None:

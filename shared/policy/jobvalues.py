@@ -48,7 +48,7 @@ Literals = Annotated[
     list[Annotated[str, text(checks.input_name, pattern=f"^{checks.INPUT_NAME}$")]],
     Meta(
         min_length=1,
-        description="Names of literal inputs that may hold any text; others hold plain words only.",
+        description="Names of literal inputs that may hold any text; others hold one plain word only.",
     ),
 ]
 Experiments = Annotated[

@@ -5,7 +5,7 @@ import contextlib
 import json
 import sys
 import time
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -249,17 +249,28 @@ class Gate:
 
 
 @asynccontextmanager
-async def gate_in(folder: Path, environment: Mapping[str, str], *, mode: Mode) -> AsyncIterator[Gate]:
-    """Run a gate on a free port with its output in `folder`, and its audit file too unless it is told otherwise."""
+async def gate_in(
+    folder: Path,
+    environment: Mapping[str, str],
+    *,
+    mode: Mode,
+    arguments: Sequence[str] = (),
+    module: str = "local.host",
+) -> AsyncIterator[Gate]:
+    """Run a gate on a free port with its output in `folder`, and its audit file too unless it is told otherwise.
+
+    `arguments` are further ones of `module`, which says READY and its address as `python -m local.host` does.
+    """
     log = folder / "gate.log"
     env = {"GROUPGATE_AUDIT": f"file:{folder / 'audit.jsonl'}", "GROUPGATE_HTTP": mode, **environment}
     with log.open("wb") as output:
         process = await asyncio.create_subprocess_exec(
             sys.executable,
             "-m",
-            "local.host",
+            module,
             "--port",
             "0",
+            *arguments,
             cwd=REPOSITORY,
             env=env,
             stdin=asyncio.subprocess.DEVNULL,

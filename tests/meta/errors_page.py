@@ -12,8 +12,11 @@ from tests.meta.errors_text import OUTCOMES, REASONS, SLUGS
 from tests.meta.repository import ROOT
 
 PAGE = ROOT / "docs" / "errors.md"
-_NOT_FOUND = {Reason.OPERATION_NOT_ALLOWED, Reason.INPUT_NOT_ALLOWED}
-"""Reasons with which models also answer `problem.NotFound`."""
+_ALSO = {
+    **dict.fromkeys((Reason.OPERATION_NOT_ALLOWED, Reason.INPUT_NOT_ALLOWED), (Slug.NOT_FOUND,)),
+    Reason.INVALID_REQUEST: (Slug.IDEMPOTENCY_CONFLICT,),
+}
+"""Slugs with which a reason is answered beside its own: models' `problem.NotFound`, a key of jobs that is taken."""
 
 _INTRO = """\
 # Errors
@@ -116,7 +119,7 @@ def _always(slug: Slug) -> Iterator[tuple[str, str]]:
 
 def _reason(reason: Reason) -> str:
     slug = OF_REASON.get(reason)
-    slugs = [] if slug is None else [slug, *([Slug.NOT_FOUND] if reason in _NOT_FOUND else [])]
+    slugs = [] if slug is None else [slug, *_ALSO.get(reason, ())]
     reads = " or ".join(f"[{TABLE[one].status} `{one}`](#{one})" for one in slugs) or "the model's answer"
     return f"| `{reason}` | {decision(reason)} | {REASONS[reason]} | {reads} |"
 

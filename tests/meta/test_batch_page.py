@@ -6,9 +6,13 @@ import ast
 import json
 import re
 import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import pytest
 
 from shared.audit.job import JobRecord
 from shared.backends import idempotency, jobbody, jobfields, jobview
@@ -241,6 +245,81 @@ def test_before_and_after_can_be_run() -> None:
         changed = [re.match(r"[+-](\w+)", line) for line in diff.splitlines() if line[:1] in ("+", "-")]
         assert {found[1] for found in changed if found} <= {"JOBS", "SCOPE", "TOKEN"}
         assert all(changed)
+
+
+class Requests:
+    """Stands in for the package: gives the answers in turn, and keeps what was sent."""
+
+    def __init__(self, *answers: tuple[int, Any]) -> None:
+        self.answers = list(answers)
+        self.sent: list[dict[str, Any]] = []
+
+    def request(self, method: str, url: str, **more: Any) -> SimpleNamespace:
+        """Give the next answer."""
+        self.sent.append({"method": method, "url": url, **more})
+        status, document = self.answers.pop(0)
+        headers = {"Retry-After": "7", "Content-Type": "application/problem+json"}
+        return SimpleNamespace(
+            status_code=status, ok=status < 400, headers=headers, text="", json=lambda: document
+        )
+
+
+def played(requests: Requests, folder: Path, monkeypatch: pytest.MonkeyPatch) -> list[int]:
+    """Run the page's Python against these answers; give how long it waited each time."""
+    (example,) = [after(diff) for diff in blocks("diff") if "import requests" in diff]
+    (folder / "job.json").write_text(BODY)
+    monkeypatch.chdir(folder)
+    waited: list[int] = []
+    token = SimpleNamespace(token="t")
+    credential = SimpleNamespace(get_token=lambda scope: token)
+    packages = {"requests": requests, "time": SimpleNamespace(sleep=waited.append)}
+    packages["azure.identity"] = SimpleNamespace(DefaultAzureCredential=lambda: credential)
+    for name, package in packages.items():
+        monkeypatch.setitem(sys.modules, name, package)
+    exec(compile(example, "docs/batch.md", "exec"), {})
+    return waited
+
+
+def test_the_example_goes_on_over_503_and_429(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """It sends the same body with the same key again after Retry-After, and follows the job to its end."""
+    accepted = {"id": "/endpoints/nightly/jobs/a-b-c"}
+    running, ended = ({"properties": {"status": status}} for status in ("Running", "Completed"))
+    requests = Requests((503, {}), (429, {}), (202, accepted), (200, running), (200, ended))
+    assert played(requests, tmp_path, monkeypatch) == [7, 7, 7]
+    starts = requests.sent[:3]
+    assert starts[0] == starts[1] == starts[2]
+    assert starts[0]["json"] == json.loads(BODY)
+    assert starts[0]["headers"]["Idempotency-Key"]
+    assert [one["url"].rpartition("/")[2] for one in requests.sent[3:]] == ["a-b-c", "a-b-c"]
+    assert capsys.readouterr().out.split() == ["Running", "Completed"]
+
+
+def test_the_example_tells_why_it_was_refused_and_why_a_job_failed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The problem's detail of a refusal, and the code of a job that failed, are shown; neither passes for a success."""
+    with pytest.raises(SystemExit, match="403: Ask Zoe"):
+        played(Requests((403, {"detail": "Ask Zoe."})), tmp_path, monkeypatch)
+    failed = {"properties": {"status": "Failed", "error": {"code": "forbidden"}}}
+    with pytest.raises(SystemExit, match="without a result"):
+        played(Requests((202, {"id": "x/a"}), (200, failed)), tmp_path, monkeypatch)
+    assert capsys.readouterr().out.split() == ["Failed", "forbidden"]
+
+
+def test_the_role_that_the_commands_make_has_the_actions_of_the_table_and_the_cancel() -> None:
+    """A shell makes JSON of them, with every action once, below the workspace's own name."""
+    (commands,) = [block for block in blocks("bash") if "role definition create" in block]
+    az = 'az() { [ "$1 $2" = "role definition" ] && printf %s "$5"; true; }\nopenssl() { true; }\n'
+    script = az + commands.partition("# 2.")[0]
+    made = subprocess.run(["bash", "-c", script], capture_output=True, text=True, check=True)
+    role = json.loads(made.stdout)
+    below = "Microsoft.MachineLearningServices/workspaces/"
+    told = [below + name for name in (*names("actions"), "jobs/cancel/action")]
+    assert len(told) == 36
+    assert sorted(role["Actions"]) == sorted(told)
+    assert role["AssignableScopes"] == ["/subscriptions/SUBSCRIPTION/resourceGroups/ML-GROUP"]
 
 
 def test_numbers_that_the_page_tells_in_words_are_those_of_the_code() -> None:

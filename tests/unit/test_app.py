@@ -284,6 +284,19 @@ async def test_s02_a_batch_endpoint_is_behind_the_same_door(batch: Path) -> None
         assert (reply.status, slug(reply)) == (401, "authentication-required")
 
 
+@pytest.mark.parametrize(
+    ("identity", "jobs", "warned"), [("token", "on", True), ("token", "off", False), ("both", "on", False)]
+)
+async def test_i07_jobs_without_app_service_authentication_are_a_warning(
+    identity: str, jobs: str, warned: bool, good: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """I07: nothing but a key closes Durable's webhooks then; the owner is told at the start."""
+    env = {"GROUPGATE_IDENTITY": identity, "GROUPGATE_AUDIENCE": "api://gate", "GROUPGATE_JOBS": jobs}
+    app = build(settings(good, WEBSITE_AUTH_ENABLED="true", **env))
+    assert (await app.handle(an_inbound("healthz"))).status == 200
+    assert ("webhooks" in caplog.text) is warned
+
+
 async def test_readiness_asks_for_no_token_of_azure_resource_manager(batch: Path) -> None:
     """Readiness is of endpoints and Graph. Only a cancellation asks Azure Resource Manager, and that can wait."""
     checked = settings(batch, GROUPGATE_JOBS="on", WEBSITE_AUTH_ENABLED="true")

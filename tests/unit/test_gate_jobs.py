@@ -206,12 +206,25 @@ async def test_i07_where_nobody_can_say_who_sees_all_every_job_is_503_alike(oper
     assert (reply.status, slug(reply)) == (503, "membership-unavailable")
 
 
-async def test_f23_a_list_is_503_where_nobody_can_say_whose_jobs_belong_in_it() -> None:
-    """F23: a shorter list would say that there are no others; the caller's own job is told all the same."""
+async def test_f23_a_list_is_of_ones_own_jobs_where_nobody_can_say_who_sees_all() -> None:
+    """F23: who is proven by claims goes on working while Graph is down: with what is their own, and nobody else's."""
     house = with_job(ADMINS)
+    bobs = an_intent(principal=BOB)
+    house.store.jobs[bobs.job] = a_stored(bobs)
     house.memberships.answers.update(known=a_membership(), ask=DOWN)
-    assert slug(await house.list()) == "membership-unavailable"
+    assert [job["name"] for job in document(await house.list())["value"]] == [MINE.job]
     assert (await house.look(MINE.job)).status == 200
+    assert (await house.submit()).status == 202
+    assert slug(await house.look(bobs.job)) == "membership-unavailable"
+
+
+@pytest.mark.parametrize("job", [MINE.job, UNKNOWN], ids=["another's", "nobody's"])
+async def test_i07_who_asks_for_what_is_not_theirs_is_on_record_with_the_id(job: str) -> None:
+    """I07: a probe of ids is seen in the audit, though the answer says nothing."""
+    house = with_job()
+    house.become(BOB, ANALYSTS)
+    assert (await house.look(job)).status == 404
+    assert [record["asked"].job_id for record in house.recorder.decisions] == [job]
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)

@@ -58,6 +58,8 @@ def test_t10_it_is_no_address(text: str) -> None:
         ("another port", "names no account .* without a port"),
         ("another host", "names no account"),
         ("no container", "names no container"),
+        ("a host in capitals", "must have the account in lower case"),
+        ("a wildcard", "has a wildcard; a folder holds all"),
         ("dot segments out of the folder", "has a dot segment"),
         ("encoded dots", "has a dot segment"),
         ("dots full-width, encoded", "has a character that is not in Unicode's normal form"),

@@ -18,7 +18,7 @@ from shared.audit import Audit
 from shared.audit.line import MAX_VALUE, clean, encode
 from shared.audit.record import unknown_outcome
 from shared.model import Allow, Asked, Deny, Fact, Kind, Principal, Reason, Source, Standing, Usage
-from shared.problem import AskedWrongly, Problem, RateLimited, Slug, Unauthenticated, Undecidable
+from shared.problem import AskedWrongly, NotFound, Problem, RateLimited, Slug, Unauthenticated, Undecidable
 
 BLNS = Path(__file__).resolve().parents[3] / "../shared/vectors/blns/blns.json"
 PRINTABLE = re.compile(rb"[ -~]+\n")
@@ -131,6 +131,13 @@ async def test_a_decision_record_has_the_fields_of_the_contract(
         "counted": None,
         "policy": "d" * 64,
     }
+
+
+async def test_i07_a_job_that_was_asked_about_in_vain_is_on_record_by_its_id(audit: Audit, sink: Any) -> None:
+    """I07: known or not, and whoever's it is: a probe of ids is seen."""
+    asked = Asked(target="endpoint", name="churn", operation="jobs/status", job_id="some-id")
+    await audit.decided(request_id=ID, decision=NotFound(Reason.JOB_NOT_FOUND), asked=asked)
+    assert (sink.record()["job"], sink.record()["reason"]) == ("some-id", "job-not-found")
 
 
 async def test_r01_an_allow_by_a_group_names_the_group_and_where_it_was_counted(

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Callable
+from copy import replace
 from typing import Any
 
 import pytest
 
 from shared.backends.batch import Batch
-from shared.job import Stored
+from shared.backends.jobplaces import LISTS
+from shared.job import Intent, Stored
 from shared.jobs import ids
 from shared.jobs.seal import Sealer
 from shared.model import Asked, Headers, JobTerms, Reason
@@ -18,14 +22,16 @@ from tests.fakes import (
     ANALYSTS,
     ENGINEERS,
     FakeClock,
+    LoopTime,
     a_call,
     a_principal,
     a_rule,
     an_inbound,
     headers_of,
+    settle,
 )
-from tests.house import BOB, JobHouse, a_batch, document, slug
-from tests.jobfakes import FakeJobStore, Steps, a_stored, an_intent
+from tests.house import BOB, BOUNDS, JobHouse, a_batch, document, slug
+from tests.jobfakes import SECRET, FakeJobStore, Steps, a_stored, an_intent
 
 DOWN = Undecidable(Reason.JOB_STORE_UNAVAILABLE)
 BLUE = Headers((("azureml-model-deployment", "blue"),))
@@ -60,14 +66,14 @@ def names(reply: Any) -> list[str]:
 )
 def test_route_and_method_say_what_is_asked(route: str, method: str, operation: str) -> None:
     """Every address and method asks something; wrong methods are the gate's to refuse. Only what is sent is sent somewhere."""
-    batch = Batch(FakeClock(), seal=Sealer(None).seal)
-    params = {"name": "churn", "id": "j"} if route == "job" else {"name": "churn"}
+    batch = Batch(FakeClock(), seal=Sealer(None).seal, holds=Sealer(None).holds)
+    params = {"name": "churn", "id": MINE.job} if route == "job" else {"name": "churn"}
     asked = batch.read(an_inbound(route, method=method, params=params, headers=BLUE))
-    assert (asked.target, asked.name, asked.operation, asked.id) == (
+    assert (asked.target, asked.name, asked.operation, asked.job_id) == (
         "endpoint",
         "churn",
         operation,
-        params.get("id", ""),
+        params.get("id"),
     )
     assert asked.deployment == ("blue" if operation == SUBMIT else None)
 
@@ -75,13 +81,13 @@ def test_route_and_method_say_what_is_asked(route: str, method: str, operation: 
 def test_t05_a_deployment_named_twice_is_one_that_no_policy_holds() -> None:
     """T05: two values never become one of them."""
     twice = Headers([("azureml-model-deployment", one) for one in ("blue", "green")])
-    batch = Batch(FakeClock(), seal=Sealer(None).seal)
+    batch = Batch(FakeClock(), seal=Sealer(None).seal, holds=Sealer(None).holds)
     assert batch.read(an_inbound("jobs", method="POST", headers=twice)).deployment == "blue, green"
 
 
 async def test_calls_of_another_backend_are_no_jobs() -> None:
     """E05: what another backend made is a bug here, and never somebody's job."""
-    batch = Batch(FakeClock(), seal=Sealer(None).seal)
+    batch = Batch(FakeClock(), seal=Sealer(None).seal, holds=Sealer(None).holds)
     asked = Asked(target="endpoint", name="churn", operation=STATUS)
     with pytest.raises(TypeError):
         await batch.prepare(
@@ -112,6 +118,7 @@ async def test_i07_what_is_no_id_is_no_job_and_the_store_is_not_asked(job: str, 
     house = with_job()
     assert slug(await house.look(job, method=method)) == "job-not-found"
     assert house.store.steps.names == []
+    assert house.recorder.decisions[0]["asked"].job_id is None
 
 
 @pytest.mark.parametrize(
@@ -144,9 +151,11 @@ class Prefixes(FakeJobStore):
         super().__init__()
         self.prefixes: list[str] = []
 
-    async def find(self, prefix: str, *, running: bool = False) -> tuple[Stored, ...]:
+    async def find(
+        self, prefix: str, *, holds: Callable[[Intent], bool], running: bool = False
+    ) -> tuple[Stored, ...]:
         self.prefixes.append(prefix)
-        return await super().find(prefix, running=running)
+        return await super().find(prefix, holds=holds, running=running)
 
 
 async def test_i07_no_job_of_others_is_read_for_a_list_of_ones_own() -> None:
@@ -230,6 +239,121 @@ async def test_cancel_is_noted_before_anybody_is_woken() -> None:
     ]
     assert house.store.notes == {ids.cancel_note(MINE.job): {"request": headers_of(reply)["x-request-id"]}}
     assert house.store.woken == [MINE.job]
+
+
+async def test_d10_a_job_is_woken_once_however_often_its_end_is_asked_for() -> None:
+    """D10: each event is history that Durable replays, so only who writes the note sends one."""
+    house = JobHouse(a_batch(concurrency=20), store=FakeJobStore(a_stored(MINE, status="Running")))
+    replies = await asyncio.gather(*(house.cancel(MINE.job) for _ in range(20)))
+    assert {reply.status for reply in replies} == {202}
+    assert house.store.woken == [MINE.job]
+
+
+@pytest.mark.parametrize("seal", ["", "0" * 64], ids=["no seal", "a wrong one"])
+async def test_e10_a_stored_job_whose_seal_does_not_hold_is_not_there(seal: str) -> None:
+    """E10: what somebody put into the store is in no answer and no list, is not cancelled, and fills nobody's cap."""
+    house = JobHouse(a_batch(batch=replace(BOUNDS, running_jobs=1)), secret=SECRET)
+    house.store.jobs[MINE.job] = a_stored(an_intent(job=MINE.job, seal=seal))
+    for method in ("GET", "DELETE"):
+        assert slug(await house.look(MINE.job, method=method)) == "job-not-found"
+    assert names(await house.list()) == []
+    own = document(await house.submit())["name"]
+    assert names(await house.list()) == [own]
+    assert (await house.look(own)).status == 200
+    assert slug(await house.submit()) == "rate-limited"
+    assert house.store.notes == {}
+
+
+async def test_one_job_with_a_time_that_is_none_does_not_cost_the_list() -> None:
+    """Without the secret anybody's number may stand there; the list tells it as near as a date can be."""
+    strange = an_intent(accepted=1e300)
+    house = JobHouse(store=FakeJobStore(a_stored(MINE), a_stored(strange)))
+    assert names(await house.list()) == [strange.job, MINE.job]
+
+
+class Slow(FakeJobStore):
+    """A store that does not answer until it is told to, and counts who waits for it."""
+
+    def __init__(self, *jobs: Stored) -> None:
+        super().__init__(*jobs)
+        self.go = asyncio.Event()
+        self.now = self.most = 0
+
+    async def _before(self, name: str) -> None:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            await self.go.wait()
+        finally:
+            self.now -= 1
+
+
+BUSY = ("submit", "list", "look", "cancel")
+
+
+@pytest.mark.parametrize("operation", BUSY)
+async def test_d10_a_slow_store_is_asked_by_so_many_at_once_as_the_endpoint_says(operation: str) -> None:
+    """D07, D10: `concurrency` at once; four times as many wait two seconds, then all who got none read 503."""
+    time = LoopTime()
+    store = Slow(a_stored(MINE))
+    house = JobHouse(a_batch(concurrency=1), a_batch(name="fraud"), store=store)
+    asking = []
+    for number in range(40):
+        house.become(f"22222222-0000-4000-8000-{number:012}" if operation == "submit" else ALICE, ANALYSTS)
+        given = [MINE.job] if operation in ("look", "cancel") else []
+        asking.append(asyncio.ensure_future(getattr(house, operation)(*given)))
+        await settle()
+    assert store.most == 1
+    await time.pass_(3)
+    refused = [task.result() for task in asking if task.done()]
+    assert {(reply.status, slug(reply)) for reply in refused} == {(503, "overloaded")}
+    assert len(refused) == 39
+    other = asyncio.ensure_future(house.look(MINE.job, params={"name": "fraud", "id": MINE.job}))
+    await settle()
+    assert store.now == 2, "another endpoint has places of its own"
+    store.go.set()
+    assert (await other).status == 404
+    assert [(await task).status for task in asking].count(503) == 39
+    assert (await getattr(house, operation)(*given)).status in (200, 202)
+    assert all(places._free == places._limit for places in house.batch._places._each.values())
+
+
+async def test_d10_lists_have_few_places_in_all_and_leave_the_rest_to_others() -> None:
+    """D10: a list may read every job of an endpoint; so few run at once in the process, and a look waits for none."""
+    time = LoopTime()
+    store = Slow(a_stored(MINE))
+    house = JobHouse(a_batch(concurrency=256), a_batch(name="fraud", concurrency=256), store=store)
+    lists = [asyncio.ensure_future(house.list(params={"name": one})) for one in ("churn", "fraud") * 50]
+    await settle()
+    assert store.now == LISTS
+    look = asyncio.ensure_future(house.look(MINE.job))
+    await settle()
+    assert store.now == LISTS + 1
+    await time.pass_(3)
+    assert [slug(task.result()) for task in lists if task.done()] == ["overloaded"] * (100 - LISTS)
+    store.go.set()
+    assert (await look).status == 200
+    assert [(await task).status for task in lists].count(200) == LISTS
+    assert (await house.list()).status == 200
+
+
+@pytest.mark.parametrize("operation", BUSY)
+@pytest.mark.parametrize("moment", range(0, 30, 2))
+async def test_d05_no_place_is_lost_whenever_a_caller_goes_away(operation: str, moment: int) -> None:
+    """D05, F46: cancelled at any step, by the caller or by a store or an audit that fails, the only place comes back."""
+    house = JobHouse(a_batch(concurrency=1), store=FakeJobStore(a_stored(MINE, status="Running")))
+    given = [MINE.job] if operation in ("look", "cancel") else []
+    asking = asyncio.ensure_future(getattr(house, operation)(*given))
+    for _ in range(moment):
+        await asyncio.sleep(0)
+    asking.cancel()
+    await settle()
+    for fault_of in (house.recorder, house.store):
+        fault_of.fault = DOWN
+        assert (await getattr(house, operation)(*given)).status == 503
+        fault_of.fault = None
+    async with asyncio.timeout(5):
+        assert (await getattr(house, operation)(*given)).status in (200, 202)
 
 
 async def test_cancel_is_idempotent() -> None:

@@ -16,7 +16,7 @@ from shared.model import Reason, Reply
 from shared.problem import RateLimited, Undecidable
 from tests.fakes import ALICE, ANALYSTS, TENANT, LoopTime, headers_of, settle
 from tests.house import BOB, BOUNDS, IN, HeldStore, JobHouse, a_batch, a_job, document, slug
-from tests.jobfakes import FakeJobStore
+from tests.jobfakes import SECRET, FakeJobStore
 
 OWNER = ("churn", TENANT, ALICE)
 KEY = (("Idempotency-Key", "one"),)
@@ -146,6 +146,17 @@ async def test_a_note_that_the_gate_did_not_write_leads_to_nobodys_job(forged: M
     note = ids.key_note(*OWNER, "one")
     digest = house.store.notes[note]["asked"]
     house.store.notes[note] = {**forged, **({"asked": digest} if "asked" in forged else {})}
+    assert slug(await house.submit(headers=KEY)) == "idempotency-conflict"
+    assert house.store.started == [job]
+
+
+async def test_e10_a_key_whose_job_has_lost_its_seal_is_409() -> None:
+    """E10: what stands under the key's job is not what the gate stored: it is neither told nor started over."""
+    house = JobHouse(secret=SECRET)
+    job = name(await house.submit(headers=KEY))
+    assert name(await house.submit(headers=KEY)) == job
+    stored = house.store.jobs[job]
+    house.store.jobs[job] = replace(stored, intent=replace(stored.intent, rule="another"))
     assert slug(await house.submit(headers=KEY)) == "idempotency-conflict"
     assert house.store.started == [job]
 

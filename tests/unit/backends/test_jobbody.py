@@ -471,10 +471,24 @@ def test_what_is_not_said_is_not_wanted(body: dict[str, object]) -> None:
 
 @pytest.mark.parametrize(
     "value",
-    [True, False, 0, -7, 10**30, 0.25, -1e300, "", "append", "mode=2, strict", "a.b_c+d-e(f)", "A" * 1024],
+    [
+        True,
+        False,
+        0,
+        -7,
+        10**30,
+        0.25,
+        -1e300,
+        "append",
+        "2025-06-30",
+        "-la",
+        "top_k",
+        "workspaceblobstore",
+        "A" * 64,
+    ],
 )
 def test_a_plain_literal_needs_no_leave(value: object) -> None:
-    """What can be no address: true, false, numbers, plain words; it is sent as it came."""
+    """True, false, numbers, a date, one word - which may still be a name to who takes names; it is sent as it came."""
     body = read(with_input(JobInputType="Literal", Value=value))
     assert body.wanted == Wanted()
     text = sent(body, own_folder=True, owner=ALICE, job=JOB)
@@ -507,10 +521,24 @@ def test_a_plain_literal_needs_no_leave(value: object) -> None:
         "~",
         "a@b",
         '"',
+        "",
+        "A" * 65,
+        "a b",
+        " a",
+        "a\n",
+        "0.5",
+        "1=1",
+        "a,b",
+        "(a)",
+        "contosopayroll.blob.core.windows.net",
+        "169.254.169.254",
+        "SELECT name FROM payroll",
+        "__import__(chr(111))",
+        "2025-06-30T00:00:00Z",
     ],
 )
 def test_t10_a_literal_that_could_be_an_address_needs_leave(value: str) -> None:
-    """T10: a component could open what a literal says, so all but plain words come before the policy."""
+    """T10: a component could open or run what a literal says, so all but one plain word comes before the policy."""
     body = read(with_input(JobInputType="Literal", Value=value))
     assert body.wanted == Wanted(literals=(("properties.InputData.data.Value", "data"),))
     text = sent(body, own_folder=True, owner=ALICE, job=JOB)

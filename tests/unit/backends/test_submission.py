@@ -123,7 +123,7 @@ async def test_the_intent_is_all_that_the_job_may_do_and_is_sealed() -> None:
     Of the groups in the claims only those that the endpoint's rules name are kept.
     """
     rule = a_rule(id="nightly", deployments=frozenset({"blue"}), job=TERMS)
-    house = JobHouse(a_batch(rules=(a_rule(), rule), scope=SCOPE, groups=rule.groups))
+    house = JobHouse(a_batch(rules=(a_rule(), rule), scope=SCOPE, groups=rule.groups), secret=SECRET)
     house.authenticator.principal = a_principal(
         client=CLIENT,
         app_roles=frozenset({"b", "a"}),

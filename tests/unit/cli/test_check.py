@@ -190,6 +190,27 @@ def test_jobs_need_their_settings(
     assert not places or {line.partition(": ")[0] for line in lines} == places
 
 
+@pytest.mark.parametrize(("identity", "warned"), [("token", True), ("both", False)])
+def test_i07_jobs_without_app_service_authentication_are_a_warning(
+    identity: str,
+    warned: bool,
+    tmp_path: Path,
+    environment: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    """I07: nothing but a key closes Durable's webhooks then, and that is said before the deployment."""
+    given = {
+        "GROUPGATE_POLICY": _file(tmp_path, JOBS),
+        "GROUPGATE_TENANT_ID": TENANT,
+        "GROUPGATE_AUDIENCE": "api://gate",
+    }
+    given |= {"GROUPGATE_IDENTITY": identity, "GROUPGATE_JOBS": "on", "GROUPGATE_JOBS_SECRET": "s" * 32}
+    for name, value in given.items():
+        environment.setenv(name, value)
+    assert main(["check"]) == 0
+    assert ("webhooks" in capsys.readouterr().out) is warned
+
+
 @pytest.mark.parametrize(("redis", "code"), [("", 2), ("rediss://cache.example", 0)])
 def test_limits_that_need_redis_are_a_fault_without_it(
     redis: str, code: int, tmp_path: Path, environment: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]

@@ -15,6 +15,10 @@ from local.entra import Entra
 from local.graph import Graph
 from local.managed_identity import ManagedIdentity
 from shared.cli.main import main
+from shared.cli.question import Question, rule_on, settled
+from shared.model import Asked, Membership, Wanted
+from tests.fakes import ALICE, TERMS, FakeMemberships, a_membership, a_principal, a_rule
+from tests.house import JobHouse, a_batch
 
 POLICY = """
 version = 1
@@ -245,6 +249,29 @@ async def test_t10_a_job_is_explained_as_the_gate_decides_it(
         place,
     )
     assert said["everyones"] is ("--all-jobs" in arguments)
+
+
+async def test_a_job_without_data_is_asked_for_as_the_gate_asks() -> None:
+    """The gate reads the body before it decides on a job, so what claims alone allow is not yet the rule on record."""
+    first = a_rule(job=TERMS)
+    named = a_rule(id="named", groups=frozenset(), principals=frozenset({ALICE}), job=TERMS)
+    house = JobHouse(a_batch(rules=(first, named)))
+    asking = FakeMemberships(known=Membership(), ask=a_membership())
+    question = Question(
+        asked=Asked(target="endpoint", name="churn", operation="score"), operation=None, body=None
+    )
+    asked, ruling = await rule_on(
+        question,
+        settled(question, house.policy),
+        policy=house.policy,
+        memberships=asking,
+        principal=a_principal(),
+    )
+    house.memberships.answers.update(known=Membership(), ask=a_membership())
+    assert (await house.submit(b'{"properties":{}}')).status == 202
+    (record,) = house.recorder.decisions
+    assert ruling.decision.rule == record["decision"].rule == "analysts"
+    assert asked.wanted == Wanted()
 
 
 async def test_what_of_a_job_is_not_allowed_stands_in_the_text(

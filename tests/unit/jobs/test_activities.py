@@ -278,6 +278,57 @@ async def test_a_job_whose_endpoint_is_gone_is_cancelled_all_the_same() -> None:
     assert scene.azure.taken[0]["cancelled"]
 
 
+async def test_what_an_endpoint_does_not_know_is_not_cancelled_by_its_name() -> None:
+    """T10: a name that the endpoint has not may be that of any job in the workspace."""
+    scene = await submitted(secret=SECRET)
+    scene.azure.statuses = [Lost()]
+    await scene.wish_for_its_end()
+    assert await scene.do("cancel") == Step(code="upstream-not-found")
+    assert "cancel" not in scene.azure.calls
+
+
+def forged(scene: Scene, where: str) -> None:
+    """Have somebody say that the job is `other` at Azure ML."""
+    if where == "note":
+        scene.store.notes[ids.job_note(scene.job)] = {"name": "other", "seal": "0" * 64}
+    else:
+        scene.store.notes.pop(ids.job_note(scene.job), None)
+        scene.store.put(scene.job, upstream="other")
+
+
+@pytest.mark.parametrize("where", ["note", "progress"])
+async def test_a_name_that_somebody_made_up_is_not_believed(where: str) -> None:
+    """T10, E10: whoever holds the host's keys has the gate look at, and cancel, no job but the caller's own."""
+    scene = await submitted(secret=SECRET)
+    scene.azure.taken.append({**scene.azure.taken[0], "name": "other", "body": an_intent().body})
+    forged(scene, where)
+    await scene.wish_for_its_end()
+    assert (await scene.do("poll")).status == "Queued"
+    assert scene.recorder.jobs[-1][1].upstream == "batchjob-0"
+    await scene.do("cancel")
+    assert [job["cancelled"] for job in scene.azure.taken] == [True, False]
+
+
+@pytest.mark.parametrize("where", ["note", "progress"])
+async def test_a_made_up_name_of_a_job_that_is_nowhere_asks_nothing(where: str) -> None:
+    """E10: what no list shows is neither watched nor cancelled by a name that nobody vouches for."""
+    scene = await submitted(secret=SECRET)
+    scene.azure.taken.clear()
+    forged(scene, where)
+    await scene.wish_for_its_end()
+    assert await scene.do("poll") == Step(code="upstream-not-found", cancel=True)
+    assert await scene.do("cancel") == Step(code="upstream-not-found")
+    assert set(scene.azure.calls) == {"find"}
+
+
+async def test_no_job_is_taken_for_submitted_by_a_made_up_note() -> None:
+    """E10: the note without a seal counts for nothing; the job is submitted as ever."""
+    scene = Scene(secret=SECRET)
+    forged(scene, "note")
+    assert (await scene.do("submit")).upstream == "batchjob-0"
+    assert scene.sent == 1
+
+
 async def test_a_job_that_nobody_can_place_is_not_cancelled() -> None:
     """T10: the policy is broken and nothing is sealed: the management API is not asked by what the store says."""
     scene = await submitted()
@@ -393,7 +444,6 @@ async def test_the_end_is_told_though_the_policy_is_broken() -> None:
             id="a seal that does not hold",
         ),
         pytest.param(lambda scene: setattr(scene, "secret", None), id="no secret to sign with"),
-        pytest.param(lambda scene: scene.store.put(scene.job, running=False), id="a job that is over"),
     ],
 )
 async def test_nobody_is_told(change: Any) -> None:
@@ -402,6 +452,22 @@ async def test_nobody_is_told(change: Any) -> None:
     change(scene)
     await scene.do("notify")
     assert scene.transport.sent == []
+
+
+@pytest.mark.parametrize("missing", [False, True], ids=["the store is down", "the store does not show it"])
+async def test_an_end_that_cannot_be_read_is_told_later(missing: bool) -> None:
+    """F44: an answer would end Durable's tries, and nobody would be told: the activity fails."""
+    scene = told()
+    jobs = scene.store.jobs
+    if missing:
+        scene.store.jobs = {}
+    else:
+        scene.store.fault = Undecidable(Reason.JOB_STORE_UNAVAILABLE)
+    with pytest.raises(ActivityFailed, match=r"^groupgate_notify: (?:job-store-unavailable|no such job)$"):
+        await scene.do("notify")
+    scene.store.jobs, scene.store.fault = jobs, None
+    await scene.do("notify")
+    assert len(scene.transport.sent) == 1
 
 
 # Calls by hand.
@@ -419,12 +485,22 @@ STRANGE = [
 ]
 
 
+async def idle(scene: Scene, name: str, job: Any = None) -> None:
+    """Assert that the activity finds nothing to do; one that is to tell a job's end fails then, to be tried again."""
+    given = scene.job if job is None else job
+    if name != "notify" or not (isinstance(given, str) and ids.is_job(given)):
+        assert await scene.do(name, job) == Step()
+        return
+    with pytest.raises(ActivityFailed, match="no such job"):
+        await scene.do(name, job)
+
+
 @pytest.mark.parametrize("name", EVERY)
 @pytest.mark.parametrize("job", STRANGE)
 async def test_an_id_that_is_none_does_nothing(name: str, job: Any) -> None:
     """T10: only the id of a stored job is taken, and nothing else is looked at."""
     scene = await submitted()
-    assert await scene.do(name, job) == Step()
+    await idle(scene, name, "" if job is None else job)
     assert scene.azure.calls == []
     assert scene.recorder.jobs == []
 
@@ -435,7 +511,7 @@ async def test_a_job_that_is_over_does_nothing(name: str) -> None:
     scene = await submitted()
     await scene.wish_for_its_end()
     scene.store.put(scene.job, running=False)
-    assert await scene.do(name) == Step()
+    await idle(scene, name)
     assert scene.azure.calls == []
     assert scene.recorder.jobs == []
 
@@ -463,7 +539,7 @@ async def test_an_instance_under_another_name_does_nothing(name: str) -> None:
     scene = await submitted(secret=SECRET)
     other = ids.new_job("churn", "t", "o")
     scene.store.jobs[other] = scene.stored
-    assert await scene.do(name, other) == Step()
+    await idle(scene, name, other)
     assert scene.azure.calls == []
 
 

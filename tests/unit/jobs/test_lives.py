@@ -12,10 +12,14 @@ import pytest
 from shared.job import FINAL, Progress
 from shared.jobs.azureml import Later, Refused, Unclear
 from shared.jobs.seal import Sealer
-from tests.fakes import TERMS, FakeAnswer, a_policy, a_rule
+from shared.model import Standing
+from tests.fakes import TERMS, FakeAnswer, FakeMemberships, a_membership, a_policy, a_rule
 from tests.jobfakes import SECRET, Taken, an_intent
 from tests.unit.jobs.scene import Life, Scene, churn
 
+OUTAGE = (Later(None, "upstream-unreachable"),) * 200
+MAY_RUN = {"cancel-not-confirmed", "submission-unclear"}
+"""Codes of a job that is over at the gate, and may run at Azure ML."""
 STORIES: dict[str, dict[str, Any]] = {
     "all goes well": {},
     "the service is busy first": {
@@ -29,6 +33,26 @@ STORIES: dict[str, dict[str, Any]] = {
     "its owner cancels it at once": {"cancel": 0.0},
     "its owner cancels it while it runs": {"cancel": 8.0},
     "its time is over": {"timeout": 5.0},
+    "its owner cancels it in an outage": {
+        "script": (Taken(), *OUTAGE),
+        "unsearchable": OUTAGE[0],
+        "cancel": 300.0,
+    },
+    "its time is over in an outage": {
+        "script": (Taken(), *OUTAGE),
+        "unsearchable": OUTAGE[0],
+        "timeout": 200.0,
+    },
+    "its owner leaves while it is in doubt": {
+        "script": (Taken(), *OUTAGE),
+        "unsearchable": OUTAGE[0],
+        "leave": 60.0,
+    },
+    "the second attempt is refused, and nobody can look": {
+        "script": (Taken(), Refused(400)),
+        "unsearchable": OUTAGE[0],
+    },
+    "the second attempt conflicts with the first": {"script": (Taken(), Refused(409)), "hidden": True},
     "the seals are on": {"secret": SECRET},
     "the end is told": {"secret": SECRET, "notify": "https://hooks.contoso.com/jobs"},
 }
@@ -48,7 +72,11 @@ def scene_of(story: dict[str, Any], *die_at: int) -> tuple[Scene, tuple[Any, ...
     def cancel() -> None:
         scene.store.notes[f"cancel.{scene.job}"] = {"request": "r"}
 
-    return scene, ((story["cancel"], cancel),) if "cancel" in story else ()
+    def leave() -> None:
+        scene.memberships = FakeMemberships(known=a_membership(Standing.OUT))
+
+    events = [(story[name], do) for name, do in (("cancel", cancel), ("leave", leave)) if name in story]
+    return scene, tuple(events)
 
 
 async def steps_of(story: dict[str, Any], **how: Any) -> int:
@@ -73,6 +101,9 @@ def check(scene: Scene, end: Progress) -> None:
     running = [job for job in taken if not job["cancelled"]]
     if end.status == "Canceled":
         assert not running or scene.recorder.flagged
+    if end.upstream is None and end.code not in MAY_RUN:
+        # What was never seen there is called over only where somebody could look, and saw nothing.
+        assert not running or (scene.azure.hidden and scene.azure.unsearchable is None), end
     if end.status == "Completed":
         assert taken
     # Whoever is to be told is told, again and again the same.

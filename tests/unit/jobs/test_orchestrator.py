@@ -205,6 +205,14 @@ def test_an_end_that_nobody_confirms_is_given_up() -> None:
     assert CANCEL_BOUND <= host.elapsed - times(host, CANCEL)[0] < CANCEL_BOUND + 60
 
 
+def test_an_end_that_was_asked_for_elsewhere_is_given_up_as_well() -> None:
+    """Azure ML says `CancelRequested` when the wish is first seen: the ten minutes count from then."""
+    host = play(World(poll=[Step(status="CancelRequested", cancel=True)]))
+    assert (end_of(host).status, end_of(host).code) == ("Failed", "cancel-not-confirmed")
+    assert CANCEL not in [name for name, _ in host.calls]
+    assert CANCEL_BOUND <= host.elapsed < CANCEL_BOUND + 90
+
+
 def test_the_bound_of_the_policy_is_noticed_at_once() -> None:
     """A pause never reaches beyond the job's time: the activity that looks then sees that it is over."""
 

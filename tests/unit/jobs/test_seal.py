@@ -80,3 +80,22 @@ def test_what_stands_in_one_field_cannot_move_to_the_next(one: str, other: str) 
     """Two intents with the same text all in all, divided otherwise, have two seals."""
     here, there = an_intent(url=one + other, scope="", job="x"), an_intent(url=one, scope=other, job="x")
     assert (SEALER.seal(here).seal == SEALER.seal(there).seal) == (other == "")
+
+
+def test_a_sealed_name_is_that_of_one_job_alone() -> None:
+    """E10: neither another name, nor another job, secret or purpose has the same seal."""
+    sealer, intent = Sealer(SECRET), an_intent()
+    seal = sealer.seal_name(intent.job, "batchjob-1")
+    assert sealer.holds_name(intent.job, "batchjob-1", seal)
+    assert not sealer.holds_name(intent.job, "batchjob-2", seal)
+    assert not sealer.holds_name(an_intent().job, "batchjob-1", seal)
+    assert not Sealer(SECRET + "!").holds_name(intent.job, "batchjob-1", seal)
+    assert not sealer.holds_name(intent.job, "batchjob-1", sealer.seal(intent).seal)
+    for nonsense in ("", "é", seal.upper()):
+        assert not sealer.holds_name(intent.job, "batchjob-1", nonsense)
+
+
+def test_without_a_secret_names_have_no_seal() -> None:
+    """As intents: there is nothing to tell by."""
+    assert Sealer(None).seal_name("j", "n") == ""
+    assert Sealer(None).holds_name("j", "n", "anything")

@@ -6,6 +6,7 @@ import asyncio
 import json
 import random
 import time
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime
 from typing import Any
@@ -15,7 +16,7 @@ import aiohttp
 import msgspec
 import pytest
 from azure.durable_functions import DurableOrchestrationClient
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from shared.job import ORCHESTRATOR, Intent, Progress
@@ -28,6 +29,10 @@ from tests.jobfakes import an_intent
 
 BASE = "http://127.0.0.1:7071/durabletask/"
 BOB = "22222222-0000-4000-8000-000000000002"
+
+
+def anything(_intent: Intent) -> bool:
+    return True
 
 
 class Extension:
@@ -157,7 +162,7 @@ ERROR = {"Message": "Something went wrong", "ExceptionMessage": "MARKER", "Excep
 CALLS: dict[str, Callable[[DurableStore], Any]] = {
     "start": lambda store: store.start(an_intent()),
     "get": lambda store: store.get(ids.new_job("churn", TENANT, ALICE)),
-    "find": lambda store: store.find(ids.endpoint_prefix("churn")),
+    "find": lambda store: store.find(ids.endpoint_prefix("churn"), holds=anything),
     "note": lambda store: store.note("key.1", {"a": "b"}),
     "noted": lambda store: store.noted("key.1"),
     "wake": lambda store: store.wake(ids.new_job("churn", TENANT, ALICE)),
@@ -250,7 +255,7 @@ async def test_i07_what_is_no_prefix_of_an_id_lists_nothing(
 ) -> None:
     """I07: no prefix would be everybody's jobs."""
     with pytest.raises(ValueError, match="prefix"):
-        await store.find(prefix)
+        await store.find(prefix, holds=anything)
     assert extension.asked == []
 
 
@@ -290,7 +295,7 @@ async def test_e10_what_somebody_else_started_under_the_id_is_no_job(
     assert await store.get(INTENT.job) is not None
     extension.instances[INTENT.job] |= fields
     assert await store.get(INTENT.job) is None
-    assert await store.find(INTENT.job[:26]) == ()
+    assert await store.find(INTENT.job[:26], holds=anything) == ()
 
 
 async def test_an_unknown_job_is_none(store: DurableStore) -> None:
@@ -350,7 +355,7 @@ async def test_a_job_runs_until_its_orchestration_ends(
     stored = await store.get(INTENT.job)
     assert stored is not None
     assert stored.running is running
-    assert len(await store.find(INTENT.job[:26], running=True)) == running
+    assert len(await store.find(INTENT.job[:26], holds=anything, running=True)) == running
 
 
 @pytest.fixture
@@ -438,11 +443,48 @@ async def test_jobs_are_found_by_how_their_ids_begin_newest_first(
     for intent in (*mine, bobs, elsewhere):
         extension.put_job(intent, Progress(status="Queued"))
     extension.put("note.key.1", name=NOTE)
-    found = await store.find(ids.owner_prefix("churn", TENANT, ALICE))
+    found = await store.find(ids.owner_prefix("churn", TENANT, ALICE), holds=anything)
     assert [stored.intent.accepted for stored in found] == [9, 7, 5]
     assert {stored.progress.status for stored in found} == {"Queued"}
-    everyones = await store.find(ids.endpoint_prefix("churn"))
+    everyones = await store.find(ids.endpoint_prefix("churn"), holds=anything)
     assert {stored.intent.principal for stored in everyones} == {ALICE, BOB}
+
+
+async def test_e10_a_list_has_only_what_holds_and_none_of_its_bodies(
+    extension: Extension, store: DurableStore
+) -> None:
+    """E10, D10: all of an intent is asked whether it holds, body included; a list keeps no bodies, which may be many."""
+    good, bad = an_intent(), an_intent()
+    for intent in (good, bad):
+        extension.put_job(intent)
+    found = await store.find(ids.endpoint_prefix("churn"), holds=lambda intent: intent == good)
+    assert [stored.intent for stored in found] == [msgspec.structs.replace(good, body="")]
+
+
+async def test_d10_a_list_of_large_bodies_stays_small(extension: Extension, store: DurableStore) -> None:
+    """D10: many jobs with bodies of 60 KB take no more than a few pages of them at a time."""
+    body = '"' * 60_000
+    for _ in range(3):
+        intent = an_intent(body=body)
+        extension.put_job(intent)
+    tracemalloc.start()
+    try:
+        found = await store.find(ids.endpoint_prefix("churn"), holds=anything)
+        kept, _ = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert len(found) == 3
+    assert kept < 60_000
+
+
+@pytest.mark.parametrize("shown", [{"wait": float("nan")}, {"wait": float("inf")}, {"status": "\ud800"}])
+async def test_e10_what_is_no_json_is_no_job(
+    shown: dict[str, Any], extension: Extension, store: DurableStore
+) -> None:
+    """E10: Python's own parser, with which the client reads, takes what cannot be told again."""
+    extension.put_job(INTENT, customStatus=shown)
+    assert await store.get(INTENT.job) is None
+    assert await store.find(ids.endpoint_prefix("churn"), holds=anything) == ()
 
 
 async def test_only_running_jobs_are_asked_for_where_only_they_count(
@@ -451,7 +493,7 @@ async def test_only_running_jobs_are_asked_for_where_only_they_count(
     """D10: a cap on running jobs must not read everything that ever ran."""
     for number in range(PAGE + 50):
         extension.put_job(an_intent(), runtimeStatus="Completed" if number % 10 else "Running")
-    found = await store.find(ids.endpoint_prefix("churn"), running=True)
+    found = await store.find(ids.endpoint_prefix("churn"), holds=anything, running=True)
     assert len(found) == (PAGE + 50) // 10
     assert len(extension.asked) == 1
 
@@ -460,7 +502,7 @@ async def test_what_a_list_says_is_not_taken_on_trust(extension: Extension, stor
     """D10: a store that does not filter, or whose jobs end meanwhile, does not fill the caller's cap."""
     there = extension.put_job(an_intent(), runtimeStatus="Completed")
     extension.answer = failing([200, [there]], only="GET")
-    assert await store.find(ids.endpoint_prefix("churn"), running=True) == ()
+    assert await store.find(ids.endpoint_prefix("churn"), holds=anything, running=True) == ()
 
 
 @pytest.mark.parametrize("count", [PAGE - 1, PAGE, PAGE + 1, 12 * PAGE])
@@ -474,18 +516,24 @@ async def test_a_full_page_hides_nothing(
         oid = f"{number % owners:032x}"
         job = f"{ids.owner_prefix('churn', TENANT, oid)}{chance.getrandbits(128):032x}"
         extension.put_job(an_intent(job=job, principal=oid))
-    found = await store.find(ids.endpoint_prefix("churn"))
+    found = await store.find(ids.endpoint_prefix("churn"), holds=anything)
     assert len({stored.intent.job for stored in found}) == len(found) == count
     owner = ids.owner_prefix("churn", TENANT, f"{0:032x}")
-    assert len(await store.find(owner)) == len([key for key in extension.instances if key.startswith(owner)])
+    assert len(await store.find(owner, holds=anything)) == len(
+        [key for key in extension.instances if key.startswith(owner)]
+    )
 
 
+@settings(deadline=None)
 @given(st.lists(st.text(alphabet="0123456789abcdef", min_size=32, max_size=32), max_size=30, unique=True))
 def test_whatever_the_ids_no_job_is_missed(ends: list[str]) -> None:
     """JobStore, with pages of two: every id that begins so is found once, however alike the ids are."""
 
     async def found(extension: Extension, prefix: str) -> list[str]:
-        return [stored.intent.job for stored in await DurableStore(extension.client()).find(prefix)]
+        return [
+            stored.intent.job
+            for stored in await DurableStore(extension.client()).find(prefix, holds=anything)
+        ]
 
     extension = Extension()
     prefix = ids.owner_prefix("churn", TENANT, ALICE)

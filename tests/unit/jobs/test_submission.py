@@ -357,7 +357,7 @@ async def test_a_job_whose_answer_was_lost_is_found_by_its_tag() -> None:
     assert await scene.do("submit") == Step(upstream="batchjob-0")
     assert scene.sent == 1
     assert not scene.recorder.flagged
-    assert scene.store.notes[ids.job_note(scene.job)] == {"name": "batchjob-0"}
+    assert scene.store.notes[ids.job_note(scene.job)] == {"name": "batchjob-0", "seal": ""}
 
 
 async def test_a_job_that_is_not_found_waits_before_it_is_sent_again() -> None:
@@ -590,3 +590,156 @@ async def test_a_job_in_doubt_is_looked_for_where_it_was_sent_though_the_policy_
         scene.policy = None
         assert (await scene.do("submit")).upstream == found
         assert ("find" in scene.azure.calls) == (found is not None)
+
+
+BLIND_ENDS = [
+    pytest.param("cancel", "cancel-not-confirmed", id="its owner wants its end"),
+    pytest.param("time", "cancel-not-confirmed", id="its time is over"),
+    pytest.param("leave", "submission-unclear", id="its owner has left"),
+    pytest.param("refuse", "submission-unclear", id="the next attempt is refused"),
+]
+
+
+async def end_in_doubt(how: str, *, searchable: bool) -> tuple[Scene, Step]:
+    """Have a job end whose first attempt is in doubt and flagged, and whose second is next."""
+    scene = Scene(an_intent(job_timeout=600.0), Taken(), Refused(400))
+    scene.azure.hidden = True
+    await scene.do("submit")
+    scene.clock.move(PATIENCE)
+    step = await scene.do("submit")
+    scene.store.put(scene.job, attempt=step.attempt, duplicate_suspected=True)
+    if searchable:
+        scene.azure.hidden = False
+    else:
+        scene.azure.unsearchable = Later(None, "upstream-unreachable")
+    if how == "cancel":
+        await scene.wish_for_its_end()
+    elif how == "time":
+        scene.clock.move(600)
+    elif how == "leave":
+        scene.memberships = FakeMemberships(known=a_membership(Standing.OUT))
+    return scene, await scene.do("submit")
+
+
+@pytest.mark.parametrize(("how", "code"), BLIND_ENDS)
+async def test_a_flagged_job_that_nobody_can_look_for_ends_as_what_may_run(how: str, code: str) -> None:
+    """F39: whatever ends it, an earlier attempt may run: neither Canceled nor a refusal is said of it."""
+    scene, step = await end_in_doubt(how, searchable=False)
+    assert (step.status, step.code, step.duplicate_suspected) == ("Failed", code, True)
+    assert scene.recorder.jobs[-1][1].code == code
+
+
+@pytest.mark.parametrize("how", ["cancel", "time", "leave"])
+async def test_a_flagged_job_is_looked_for_before_it_ends(how: str) -> None:
+    """F39: what is listed by now is taken over, so that its end can be asked for there."""
+    _, step = await end_in_doubt(how, searchable=True)
+    assert (step.status, step.upstream) == (None, "batchjob-0")
+
+
+@pytest.mark.parametrize(("listed", "upstream"), [(True, "batchjob-0"), (False, None)])
+async def test_a_conflict_may_be_with_the_attempt_in_doubt(listed: bool, upstream: str | None) -> None:
+    """F39: Azure ML may know the request: the list is read again, and without the job it still may run."""
+    scene = Scene(None, Taken(), Refused(409))
+    scene.azure.hidden = True
+    await scene.do("submit")
+    scene.store.put(scene.job, attempt=1, duplicate_suspected=True)
+    submit = scene.azure.submit
+
+    async def shown(where: Any, body: str, *, key: str) -> Any:
+        scene.azure.hidden = not listed
+        return await submit(where, body, key=key)
+
+    scene.azure.submit = shown  # type: ignore[method-assign]
+    step = await scene.do("submit")
+    assert step.upstream == upstream
+    assert listed or (step.status, step.code) == ("Failed", "submission-unclear")
+
+
+async def test_a_made_up_number_sends_nothing() -> None:
+    """E10: a number whose predecessor has no note was given by nobody; the job is looked for, and refused."""
+    scene = Scene(secret=SECRET, attempt=999)
+    assert (await scene.do("submit")).code == "intent-refused"
+    assert scene.sent == 0
+    doubtful = Scene(None, Taken(), secret=SECRET)
+    await doubtful.do("submit")
+    doubtful.store.put(doubtful.job, attempt=999)
+    assert (await doubtful.do("submit")).upstream == "batchjob-0"
+    assert doubtful.sent == 1
+    unseen = Scene(secret=SECRET, attempt=999)
+    unseen.azure.unsearchable = Later(None, "upstream-unreachable")
+    assert (await unseen.do("submit")).code == "submission-unclear"
+    assert unseen.sent == 0
+
+
+async def test_a_number_after_the_end_sends_nothing() -> None:
+    """E10: the attempt before has the job's end for its note: it stays ended as it was."""
+    scene = Scene(secret=SECRET, attempt=1)
+    scene.store.notes[ids.sending_note(scene.job, 0)] = {"status": "Failed", "code": "forbidden"}
+    assert await scene.do("submit") == Step(status="Failed", code="forbidden")
+    assert scene.azure.calls == []
+
+
+async def test_app_roles_count_no_longer_than_membership_does() -> None:
+    """E01: the directory is not asked for them, so they count `max-membership-age` from the request, and then no more."""
+    rule = a_rule(
+        groups=frozenset(), app_roles=frozenset({"Batch.Run"}), callers=frozenset({Kind.APP}), job=TERMS
+    )
+    intent = an_intent(kind="app", app_roles=("Batch.Run",), client="c", issued_at=int(NOW) - 3_000)
+    for waited, sent in ((0.0, 1), (900.0, 1), (901.0, 0)):
+        scene = Scene(intent, policy=a_policy(churn(rules=(rule,))))
+        scene.memberships = FakeMemberships(known=Membership())
+        scene.clock.move(waited)
+        step = await scene.do("submit")
+        assert (scene.sent, step.code) == (sent, None if sent else "forbidden")
+
+
+async def test_a_gate_without_its_role_asks_ever_less() -> None:
+    """D10: each attempt leaves a note for six days; a role that is missing for a day leaves some hundred, not thousands."""
+    scene = Scene(None, *[Later(60.0, "upstream-auth-failed")] * 9)
+    waits = []
+    for attempt in range(6):
+        step = await scene.do("submit")
+        waits.append(step.wait)
+        scene.store.put(scene.job, attempt=attempt + 1, wait=step.wait)
+    assert waits == [60.0, 120.0, 240.0, 480.0, 600.0, 600.0]
+
+
+@pytest.mark.parametrize(
+    "member", [False, True], ids=["of the later rule alone", "of the first one too by now"]
+)
+async def test_a_rule_that_wants_the_own_folder_is_no_bar_to_the_next(member: bool) -> None:
+    """T10: who has joined another group by now still has what the rule on record gave."""
+    intent = an_intent()
+    shared = json.loads(intent.body)
+    shared["properties"]["OutputData"]["score"]["Uri"] = "https://contosodata.blob.core.windows.net/scores/"
+    rules = (
+        a_rule(id="first", groups=frozenset({CONTRACTORS}), job=TERMS),
+        a_rule(id="later", job=replace(TERMS, own_folder=False)),
+    )
+    scene = Scene(
+        replace(intent, body=json.dumps(shared, separators=(",", ":"))), policy=a_policy(churn(rules=rules))
+    )
+    both = a_membership(Standing.IN, ANALYSTS, CONTRACTORS)
+    known = (
+        both
+        if member
+        else replace(both, facts={**both.facts, **a_membership(Standing.OUT, CONTRACTORS).facts})
+    )
+    scene.memberships = FakeMemberships(known=known)
+    assert (await scene.do("submit")).upstream == "batchjob-0"
+    assert scene.recorder.decisions == []
+
+
+async def test_no_call_takes_longer_than_an_activity_may() -> None:
+    """The host ends what runs for five minutes: an endpoint's longer `timeout` counts for no call of a job."""
+    for timeout, longest in ((30.0, 30.0), (225.0, 60.0)):
+        scene = Scene(policy=a_policy(churn(timeout=timeout)))
+        await scene.do("submit")
+        assert scene.azure.wheres[0].timeout == longest
+    moved = Scene(
+        Sealer(SECRET).seal(an_intent(url=JOBS_URL.replace("churn", "old"))), secret=SECRET, attempt=1
+    )
+    moved.store.notes[ids.sending_note(moved.job, 0)] = {"at": "0", "timeout": "1", "doubts": "0"}
+    moved.store.put(moved.job, duplicate_suspected=True)
+    await moved.do("submit")
+    assert sum(where.timeout for where in moved.azure.wheres) <= 120.0

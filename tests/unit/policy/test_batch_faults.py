@@ -215,10 +215,15 @@ BAD: dict[str, tuple[str, str, str]] = {
         "must be a list, not text",
     ),
     "T10: an empty input": (reads(""), f"{STAFF}.inputs[0]", "is empty"),
-    "T10: a star for an input": (reads("*"), f"{STAFF}.inputs[0]", "none of the forms"),
+    "T10: a star for an input": (reads("*"), f"{STAFF}.inputs[0]", "has a wildcard"),
     "T10: every account": (reads("https://"), f"{STAFF}.inputs[0]", "names no account"),
     "T10: a whole account": (reads(f"{DATA}/"), f"{STAFF}.inputs[0]", "names no container"),
-    "T10: every container of an account": (reads(f"{DATA}/*/"), f"{STAFF}.inputs[0]", "names no container"),
+    "T10: every container of an account": (reads(f"{DATA}/*/"), f"{STAFF}.inputs[0]", "has a wildcard"),
+    "T10: a wildcard below a folder": (
+        reads(f"{DATA}/transactions/**"),
+        f"{STAFF}.inputs[0]",
+        "has a wildcard; a folder holds all that lies below it",
+    ),
     "T10: a whole workspace": (reads(WORKSPACE), f"{STAFF}.inputs[0]", "is no ARM id"),
     "T10: every datastore of a workspace": (
         reads(f"{WORKSPACE}/datastores/"),
@@ -271,6 +276,26 @@ BAD: dict[str, tuple[str, str, str]] = {
         f"{STAFF}.inputs[0]",
         f"must be written {DATA}/transactions/",
     ),
+    "an account in capitals tells the right one": (
+        reads(f"{DATA.replace('contosodata', 'ContosoData')}/transactions/In/"),
+        f"{STAFF}.inputs[0]",
+        f"must have the account in lower case: write {DATA}/transactions/In/",
+    ),
+    "a container in capitals tells the right one": (
+        reads(f"{DATA}/Transactions/"),
+        f"{STAFF}.inputs[0]",
+        f"must have the container in lower case: write {DATA}/transactions/",
+    ),
+    "a path that is not encoded tells the right one": (
+        reads(f"{DATA}/transactions/year=2024/in put/caf\u00e9/"),
+        f"{STAFF}.inputs[0]",
+        f"percent-encoded: write {DATA}/transactions/year%3D2024/in%20put/caf%C3%A9/",
+    ),
+    "a datastore's path with too much encoded tells the right one": (
+        reads(f"{WORKSPACE}/datastores/Lake/paths/%69n/%c3%a9/"),
+        f"{STAFF}.inputs[0]",
+        f"in capital hex digits: write {WORKSPACE}/datastores/lake/paths/in/%C3%A9/",
+    ),
     "an ARM id in other letter case tells the right one": (
         reads(f"{WORKSPACE.replace('ml/', 'ML/')}/datastores/Lake/paths/in"),
         f"{STAFF}.inputs[0]",
@@ -279,7 +304,7 @@ BAD: dict[str, tuple[str, str, str]] = {
     "the second of two inputs": (
         rule("").replace(INPUTS, f"inputs = ['{DATA}/transactions/', '*']\n"),
         f"{STAFF}.inputs[1]",
-        "none of the forms",
+        "has a wildcard",
     ),
     "an input twice": (
         rule("").replace(INPUTS, f"inputs = ['{DATA}/transactions/', '{DATA}/transactions/']\n"),
@@ -497,3 +522,25 @@ def test_t01_http_is_for_loopback_that_is_named_and_allowed() -> None:
 def test_t22_there_are_enough_bad_batch_endpoints() -> None:
     """T22: at least 80 bad configurations stand in the table."""
     assert len(BAD) >= 80
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        f"{DATA}/transactions/%2e%2e/x/",
+        f"{DATA}/transactions/%252e%252e/",
+        f"{DATA}/transactions/a%2Fb/",
+        f"{DATA}/transactions/a%zz/",
+        f"{DATA}/transactions/%C0%AE/",
+        f"{DATA}/transactions/?sig=c2VjcmV0",
+        "https://me:c2VjcmV0@contosodata.blob.core.windows.net/transactions/x=y/",
+        f"{DATA}:443/transactions/x=y/",
+    ],
+)
+def test_t10_no_other_spelling_is_offered_for_what_is_no_place(text: str) -> None:
+    """T10, I04: only what means one place is written anew; nothing is quoted of an address that is refused for more."""
+    with pytest.raises(PolicyFaults) as refused:
+        loader.load(reads(text).encode(), allow_http=False)
+    (fault,) = refused.value.faults
+    assert "write " not in fault.message
+    assert "c2VjcmV0" not in str(fault)

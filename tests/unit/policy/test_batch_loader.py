@@ -194,6 +194,59 @@ def test_what_looks_like_a_slip_is_a_warning() -> None:
     assert loader.load(clean.encode(), allow_http=False).warnings == ()
 
 
+OTHER = f"""
+[endpoints.weekly]
+kind = "batch"
+url = "{URL.replace("nightly", "weekly")}"
+workspace = "{WORKSPACE}"
+[[endpoints.weekly.rules]]
+id = "v1.2"
+effect = "allow"
+groups = ["analysts"]
+inputs = ["INPUT"]
+"""
+
+
+@pytest.mark.parametrize(
+    ("output", "source", "said"),
+    [
+        (f"{DATA}/scores/", f"{DATA}/transactions/", None),
+        (f"{DATA}/scores/", f"{DATA}/scores-old/", None),
+        (f"{DATA}/scores/a/", f"{DATA}/scores/b/", None),
+        (f"{DATA}/scores/", f"{LAKE}/", None),
+        (f"{DATA}/scores/", f"{DATA}/scores/", "lies within"),
+        (f"{DATA}/scores/june/", f"{DATA}/scores/june", "lies within"),
+        (f"{DATA}/scores/june/", f"{DATA}/scores/", "lies within"),
+        (f"{DATA}/scores/june/", f"{DATA}/june/", None),
+        (f"{DATA}/scores/june/", f"{DATA}/scores/june/a/b.csv", "holds"),
+        (f"{LAKE}/out/", f"{LAKE}/", "lies within"),
+        (f"{LAKE}/", f"{LAKE}/out/", "holds"),
+        (f"{DATA}/scores/", f"{DATA.replace('.blob.', '.dfs.')}/scores/june/", "holds"),
+    ],
+)
+def test_t10_jobs_that_write_where_jobs_read_are_a_warning(
+    output: str, source: str, said: str | None
+) -> None:
+    """T10: what one caller's job writes another's would read, at any batch endpoint; both places in the policy are named."""
+    text = SMALL.replace("[[endpoints", f'workspace = "{WORKSPACE}"\n[[endpoints', 1)
+    text += f'inputs = ["{DATA}/transactions/"]\noutputs = ["{DATA}/elsewhere/", "{output}"]\n'
+    warnings = loader.load((text + OTHER.replace("INPUT", source)).encode(), allow_http=False).warnings
+    place = "endpoints.nightly.rules.staff.outputs[1]"
+    other = 'endpoints.weekly.rules."v1.2".inputs[0]'
+    assert [warning.partition(";")[0] for warning in warnings] == (
+        [f"{place}: {said} {other}"] if said else []
+    )
+
+
+def test_a_place_to_write_without_a_slash_is_a_warning() -> None:
+    """Whoever means a file learns that it is taken for a folder; a container is one however it is written."""
+    text = SMALL.replace("[[endpoints", f'workspace = "{WORKSPACE}"\n[[endpoints', 1)
+    text += f'inputs = ["{DATA}/transactions/"]\noutputs = ["{DATA}/scores/", "{DATA}/scores-old/june.csv"]\n'
+    assert loader.load(text.encode(), allow_http=False).warnings == (
+        "endpoints.nightly.rules.staff.outputs[1]: is taken for a folder, in which jobs write; end it with a slash",
+    )
+
+
 def test_t10_what_a_policy_can_open_is_what_a_job_can_set() -> None:
     """T10: the closed table of settings is one, in the policy and where bodies are read."""
     assert set(get_args(JobSetting)) == SETTINGS

@@ -53,6 +53,20 @@ def test_the_sample_is_a_policy_without_faults_and_warnings() -> None:
     )
 
 
+def test_the_samples_batch_endpoint_is_in_order_once_it_is_there() -> None:
+    """Without the marks before its lines it loads clean, and lets analysts read and write where it says."""
+    text, _, marked = SAMPLE.read_text("utf-8").partition("# [endpoints.nightly]")
+    lines = [
+        line.removeprefix("#").removeprefix(" ") for line in f"# [endpoints.nightly]{marked}".splitlines()
+    ]
+    policy = loader.load("\n".join([text, *lines]).encode(), allow_http=False)
+    assert policy.warnings == ()
+    (rule,) = policy.routes["endpoint", "nightly"].rules
+    assert rule.groups == {ANALYSTS}
+    assert rule.job is not None
+    assert [len(places) for places in (rule.job.inputs, rule.job.outputs)] == [1, 1]
+
+
 def test_the_samples_model_counts_without_redis() -> None:
     """The sample is served as it stands: its model's limits are for each instance, which needs no other service."""
     policy = loader.load_file(SAMPLE, allow_http=False, shared_counters=False)
