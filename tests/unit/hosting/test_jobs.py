@@ -98,7 +98,7 @@ def test_no_name_is_registered_twice(tmp_path: Path) -> None:
     assert set(ADDRESSES) <= set(names)
 
 
-@pytest.mark.parametrize("name", DURABLE | set(ACTIVITIES))
+@pytest.mark.parametrize("name", sorted(DURABLE | set(ACTIVITIES)))
 def test_what_the_host_gives_becomes_the_librarys_client(name: str, tmp_path: Path) -> None:
     """The worker checks annotations: the client comes as text, and each function has the rich one made of it."""
     served = functions(a_gate(tmp_path))[name].get_user_function()
