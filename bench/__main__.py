@@ -22,6 +22,7 @@ SECTIONS = {
     "flood": "bench.flood",
     "litellm": "bench.litellm",
     "counting": "bench.counting",
+    "jobs": "bench.jobs",
 }
 
 

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 DECISION = {
     "event", "time", "request_id", "instance", "process", "seq", "previous", "tenant", "principal", "kind", "client",
-    "route", "operation", "deployment", "decision", "reason", "rule", "membership", "counted", "policy",
+    "route", "operation", "deployment", "job", "decision", "reason", "rule", "membership", "counted", "policy",
 }  # fmt: skip
 OUTCOME = {
     "event", "time", "request_id", "instance", "process", "seq", "previous", "outcome", "status", "upstream_status",

@@ -51,10 +51,9 @@ class Relayed:
         (299, "ok"),
         (300, "upstream-300"),
         (429, "upstream-429"),
-        (None, "upstream-None"),
     ],
 )
-def test_the_word_of_a_whole_answer_is_ok_or_its_status(status: int | None, word: str) -> None:
+def test_the_word_of_a_whole_answer_is_ok_or_its_status(status: int, word: str) -> None:
     """Design, "Answers": `ok` for 2xx, `upstream-STATUS` for a refusal that was relayed."""
     assert outcome_of(a_trail(upstream_status=status)) == word
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from local.directory import TENANT
 from shared.jobs import ids
 from tests.functional.batch.apps import JSON, App
 from tests.functional.batch.policies import INPUT, OUTPUT
@@ -25,10 +26,10 @@ async def stored(app: App, job: str) -> dict[str, Any]:
     return content
 
 
-async def begins(app: App, job: str, content: object) -> int:
+async def begins(app: App, instance: str, content: object, *, name: str = "groupgate_job") -> int:
     """Start an orchestration by hand, at the address that the worker uses."""
     body = json.dumps(json.dumps(content)).encode()
-    path = f"/orchestrators/groupgate_job/{job}"
+    path = f"/orchestrators/{name}/{instance}"
     return (await app.gate.ask("POST", path, headers=JSON, body=body, base=app.rpc)).status
 
 
@@ -55,12 +56,12 @@ FORGED: list[tuple[str, dict[str, Any], dict[str, Any] | None, bool]] = [
 async def test_a_made_up_job_sends_nothing(
     app: App, scene: Scene, changes: dict[str, Any], progress: dict[str, Any] | None, waits: bool
 ) -> None:
-    """T10: not to Azure ML, not elsewhere; it ends as refused where it would end at all, and that is on record."""
+    """T10, I07: not to Azure ML, not elsewhere; refused on record where it ends; and its owner, so called, sees nothing of it."""
     who = scene.world.person(MEMBER)
     real = await app.started(who)
     await app.ended(who, real)
     (taken,) = scene.sent(real)
-    forged = ids.new_job("nightly", "x", "x")
+    forged = ids.new_job("nightly", TENANT, who["X-MS-CLIENT-PRINCIPAL-ID"])
     said = {"UPSTREAM": taken.name, "ELSEWHERE": scene.world.upstream.url, real: forged}
     content = json.dumps({"intent": (await stored(app, real))["intent"] | changes, "progress": progress})
     for word, meant in said.items():
@@ -76,6 +77,8 @@ async def test_a_made_up_job_sends_nothing(
     assert not scene.front.requests
     assert scene.world.upstream.requests == []
     assert scene.sent(forged) == []
+    assert (await app.status(who, forged)).told == (404, "job-not-found")
+    assert await app.listed(who) == [real]
 
 
 async def test_a_real_intent_serves_for_its_own_job_alone(app: App, scene: Scene) -> None:
@@ -95,6 +98,30 @@ async def test_a_real_intent_serves_for_its_own_job_alone(app: App, scene: Scene
         assert await begins(app, job, content | {"progress": progress}) == 202
         await app.over(job)
     assert {one.method for one in scene.front.requests} == {"GET"}
+    assert len(scene.sent(job)) == 1
+
+
+async def test_a_made_up_name_at_azure_is_not_believed(app: App, scene: Scene) -> None:
+    """T10, I07: neither a note nor a progress that names another's job leads there, though it be that job's own note."""
+    victim, who = scene.world.person(MEMBER), scene.world.person(MEMBER)
+    theirs = await app.started(victim)
+    await app.over(theirs)
+    (taken,) = scene.sent(theirs)
+    scene.front.faults.set(status=503, headers={"Retry-After": "600"}, method="POST")
+    job = await app.started(who)
+    await until(lambda: any(job.encode() in posted.body for posted in scene.front.requests))
+    note = await stored(app, f"note.job.{theirs}")
+    assert await begins(app, f"note.job.{job}", note, name="groupgate_note") == 202
+    scene.front.faults.clear()
+    scene.front.requests.clear()
+    properties = await app.ended(who, job)
+    assert f"/{job}/" in properties["outputs"]["score"]["uri"]
+    await app.over(job)
+    progress = {"status": "Running", "upstream": taken.name}
+    assert await begins(app, job, await stored(app, job) | {"progress": progress}) == 202
+    await app.over(job)
+    assert (await app.status(who, job)).json()["properties"] == properties
+    assert not [one for one in scene.front.requests if taken.name in one.target]
     assert len(scene.sent(job)) == 1
 
 

@@ -78,9 +78,9 @@ async def test_the_record_tells_what_the_caller_is_not_told(app: App, scene: Sce
     theirs = await app.started(owner)
     for ask in (app.status, app.cancel):
         reasons = [app.gate.decision(await ask(other, job)) for job in (theirs, UNKNOWN)]
-        assert [(one["decision"], one["reason"]) for one in reasons] == [
-            ("deny", "job-owner-mismatch"),
-            ("deny", "job-not-found"),
+        assert [(one["decision"], one["reason"], one["job"]) for one in reasons] == [
+            ("deny", "job-owner-mismatch", theirs),
+            ("deny", "job-not-found", UNKNOWN),
         ]
 
 

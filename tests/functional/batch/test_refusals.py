@@ -102,30 +102,45 @@ async def test_a_deployment_that_no_rule_names_is_403(app: App, scene: Scene) ->
         assert app.gate.decision(came)["reason"] == "deployment-not-allowed"
 
 
-ORDER: list[tuple[str, str, dict[str, str], bytes, tuple[int, str]]] = [
-    ("no length", "?a=b", {"Idempotency-Key": ""}, b"", (411, "length-required")),
-    ("too long", "?a=b", {"Idempotency-Key": ""}, b"x" * 1025, (413, "payload-too-large")),
-    ("no type", "?a=b", {"Idempotency-Key": ""}, b"x", (415, "unsupported-media-type")),
-    ("another type", "?a=b", {"Content-Type": "text/plain"}, b"x", (415, "unsupported-media-type")),
+QUERY, KEY, BODY = (
+    "This address takes no query.",
+    "Idempotency-Key comes once",
+    "The body is not one JSON object",
+)
+NO_KEY = {"Idempotency-Key": ""}
+LATIN = {"Content-Type": "application/json; charset=latin-1"}
+ORDER: list[tuple[str, str, dict[str, str], bytes, tuple[int, str], str]] = [
+    ("no length", "?a=b", NO_KEY, b"", (411, "length-required"), ""),
+    ("too long", "?a=b", NO_KEY, b"x" * 1025, (413, "payload-too-large"), ""),
+    ("no type", "?a=b", NO_KEY, b"x", (415, "unsupported-media-type"), ""),
     (
-        "another charset",
+        "another type",
         "?a=b",
-        {"Content-Type": "application/json; charset=latin-1"},
+        NO_KEY | {"Content-Type": "text/plain"},
         b"x",
         (415, "unsupported-media-type"),
+        "",
     ),
-    ("compressed", "?a=b", JSON | {"Content-Encoding": "gzip"}, b"x", (415, "unsupported-media-type")),
-    ("a query", "?a=b", JSON | {"Idempotency-Key": ""}, b"x", (400, "invalid-request")),
-    ("an empty key", "", JSON | {"Idempotency-Key": ""}, b"x", (400, "invalid-request")),
-    ("two keys", "", JSON | {"Idempotency-Key": "a,b"}, b"x", (400, "invalid-request")),
-    ("a key with a blank", "", JSON | {"Idempotency-Key": "a b"}, b"x", (400, "invalid-request")),
-    ("a long key", "", JSON | {"Idempotency-Key": "k" * 256}, b"x", (400, "invalid-request")),
-    ("no JSON", "", JSON, b"x", (400, "invalid-request")),
+    ("another charset", "?a=b", NO_KEY | LATIN, b"x", (415, "unsupported-media-type"), ""),
+    (
+        "compressed",
+        "?a=b",
+        NO_KEY | JSON | {"Content-Encoding": "gzip"},
+        b"x",
+        (415, "unsupported-media-type"),
+        "",
+    ),
+    ("a query", "?a=b", NO_KEY | JSON, b"x", (400, "invalid-request"), QUERY),
+    ("an empty key", "", NO_KEY | JSON, b"x", (400, "invalid-request"), KEY),
+    ("two keys", "", JSON | {"Idempotency-Key": "a,b"}, b"x", (400, "invalid-request"), KEY),
+    ("a key with a blank", "", JSON | {"Idempotency-Key": "a b"}, b"x", (400, "invalid-request"), KEY),
+    ("a long key", "", JSON | {"Idempotency-Key": "k" * 256}, b"x", (400, "invalid-request"), KEY),
+    ("no JSON", "", JSON, b"x", (400, "invalid-request"), BODY),
 ]
 
 
 @pytest.mark.parametrize(
-    ("query", "headers", "body", "told"), [row[1:] for row in ORDER], ids=[row[0] for row in ORDER]
+    ("query", "headers", "body", "told", "detail"), [row[1:] for row in ORDER], ids=[row[0] for row in ORDER]
 )
 async def test_how_comes_in_order(
     app: App,
@@ -134,11 +149,13 @@ async def test_how_comes_in_order(
     headers: dict[str, str],
     body: bytes,
     told: tuple[int, str],
+    detail: str,
 ) -> None:
     """411, 413, 415, 400: each row has the faults of those below as well (ruling "Order")."""
     who = scene.world.person(MEMBER)
     came = await app.ask("POST", f"/endpoints/small/jobs{query}", {**who, **headers}, body=body)
     assert came.told == told
+    assert came.json()["detail"].startswith(detail)
     record = app.gate.decision(came)
     assert (record["decision"], record["reason"], record["rule"]) == ("error", "invalid-request", "analysts")
 
@@ -232,6 +249,11 @@ REFUSED: dict[str, tuple[str, str, dict[str, Any]]] = {
         "nightly",
         "properties.InputData.day.Value",
         data(JobInputType="Literal", Uri=None, Value="https://attacker.example/x"),
+    ),
+    "a query as a literal": (
+        "nightly",
+        "properties.InputData.day.Value",
+        data(JobInputType="Literal", Uri=None, Value="select 1"),
     ),
     "an experiment": (
         "nightly",

@@ -174,10 +174,9 @@ async def test_jobs_wait_for_their_secret(scene: Scene) -> None:
     scene.front.requests.clear()
     async with scene.app(GROUPGATE_JOBS_SECRET="another secret, which is as long as the one before") as app:
         jobs.end(job)
-        waiting = await app.until(
-            jobs.who, job, lambda properties: properties.get("error") == {"code": "intent-refused"}
-        )
-        assert "Retry-After" in waiting.headers
+        await app.waits_for(job, "intent-refused")
+        assert (await app.status(jobs.who, job)).told == (404, "job-not-found")
+        assert await app.listed(jobs.who) == []
         assert not scene.front.requests
     async with scene.app(GROUPGATE_POLICY=scene.policy(BROKEN)) as app:
         await app.over(job)
