@@ -5,6 +5,8 @@ SHELL := /bin/bash
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 PY := .venv/bin/python
+# Tests and the demo start many hosts, each of which would compile everything anew.
+unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.ready
 
 .PHONY: help demo up test check bench lock

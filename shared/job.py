@@ -77,6 +77,8 @@ class Progress(msgspec.Struct, frozen=True, kw_only=True):
     cancel_since: float | None = None
     """Seconds since 1970 at which its end was first asked of Azure ML."""
     ended: bool = False
+    ended_at: float | None = None
+    """Seconds since 1970 at which its end was on record; None before, and for jobs that ended under an older gate."""
 
 
 class Stored(msgspec.Struct, frozen=True, kw_only=True):

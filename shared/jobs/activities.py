@@ -161,7 +161,9 @@ class Activities:
         if self._notifier is None or intent.notify is None or stored.progress.status not in FINAL:
             return Step()
         if self._sealer.secured and self._sealer.holds(intent) and self._may_tell(intent, intent.notify):
-            await self._notifier.tell(intent.notify, intent, stored.progress, ended=stored.updated)
+            # The same at every try, for a receiver tells them by one id; not so when its storage was last written.
+            ended = stored.updated if stored.progress.ended_at is None else stored.progress.ended_at
+            await self._notifier.tell(intent.notify, intent, stored.progress, ended=ended)
         return Step()
 
     def _may_tell(self, intent: Intent, url: str) -> bool:

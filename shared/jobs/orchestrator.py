@@ -171,10 +171,13 @@ class _Run:
         """Have the end recorded. Its own code and status stay as they are."""
         step = yield from self._ask(steps.END)
         if step is not None and step.ended:
-            self.progress = replace(self.progress, ended=True)
+            self.progress = replace(self.progress, ended=True, ended_at=self._now())
         elif self._now() >= self._deadline + END_BOUND:
             self.progress = replace(
-                self.progress, ended=True, code=self.progress.code or steps.END_NOT_RECORDED
+                self.progress,
+                ended=True,
+                ended_at=self._now(),
+                code=self.progress.code or steps.END_NOT_RECORDED,
             )
 
     def _ask(self, activity: str) -> Generator[Any, Any, Step | None]:

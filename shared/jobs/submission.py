@@ -173,6 +173,10 @@ class Submission:
             if isinstance(ruling.decision, Allow):
                 return True
             decision = Deny(reason=Reason.INPUT_NOT_ALLOWED)
+        elif decision.reason is Reason.INPUT_NOT_ALLOWED:
+            # As for a request: that somebody is no member counts before what the job would have.
+            standing = await authorize(policy, memberships, principal, replace(question, wanted=None))
+            decision = decision if isinstance(standing.decision, Allow) else standing.decision
         # The reason; that the job ends for it is a record of its own.
         await self._audit.decided(
             request_id=stored.intent.request_id, decision=decision, principal=principal, asked=question

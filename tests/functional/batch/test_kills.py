@@ -63,7 +63,6 @@ STEPS = [
     ),
     *only(
         "stream",
-        ("after", "start", "groupgate_job", 1, 0),
         ("before", "start", "groupgate_note", 3, 1),
         ("after", "activity-result", "groupgate_submit", 1, 1),
     ),

@@ -15,8 +15,8 @@ import pytest_asyncio
 from tests.functional.batch.apps import App
 from tests.functional.batch.policies import ENDPOINTS, NOT_SOON, policy
 from tests.functional.batch.scene import SECRET, Scene
-from tests.functional.gates import REPOSITORY
-from tests.functional.upstream import Exchange
+from tests.functional.gates import PROMPT, REPOSITORY
+from tests.functional.upstream import Behaviour, Exchange, answer, resets, says
 from tests.functional.world import MEMBER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -66,6 +66,46 @@ async def tells(app: App, scene: Scene, job: str) -> list[Exchange]:
     return [told for told in scene.world.upstream.requests if told.headers["webhook-id"] == f"msg_{job}"]
 
 
+async def test_the_end_is_told_again_until_it_is_taken(app: App, scene: Scene, key: bytes) -> None:
+    """Signed with the receiver's key each time, by one id, which the receiver knows a repetition by; then no more."""
+    who = scene.world.person(MEMBER)
+    taken = iter([says(answer(500)), resets, says(answer(204, b""))])
+
+    async def takes_the_third(exchange: Exchange) -> None:
+        await next(taken)(exchange)
+
+    scene.world.upstream.behaviour = takes_the_third
+    job = await app.started(who, TOLD)
+    properties = await app.ended(who, job, TOLD)
+    assert properties["status"] == "Completed"
+    came = await tells(app, scene, job)
+    assert len(came) == 3
+    for told in came:
+        assert (told.method, told.target) == ("POST", "/hook")
+        assert is_signed(told, key)
+        assert told.headers["webhook-id"] == f"msg_{job}"
+        assert {*told.headers} == {
+            "host", "accept-encoding", "content-length", "content-type", "webhook-id", "webhook-timestamp",
+            "webhook-signature",
+        }  # fmt: skip
+    assert len({told.body for told in came}) == 1
+    document = json.loads(came[0].body)
+    assert {*document} == {"type", "timestamp", "data"}
+    assert document["type"] == "job.ended"
+    data = document["data"]
+    assert {*data} == {"job", "endpoint", "status", "code", "accepted", "ended"}
+    assert (data["job"], data["endpoint"], data["status"], data["code"]) == (job, TOLD, "Completed", None)
+    for inside in (
+        PROMPT.encode(),
+        who["X-MS-CLIENT-PRINCIPAL-ID"].encode(),
+        SECRET.encode(),
+        b"eyJ",
+        b"datastores",
+    ):
+        assert inside not in came[0].body
+    assert (await app.ended(who, job, TOLD)) == properties
+
+
 async def test_another_key_or_another_text_is_not_signed(app: App, scene: Scene, key: bytes) -> None:
     """What `is_signed` would not believe: a changed body, another id, another key, the app's own secret."""
     who = scene.world.person(MEMBER)
@@ -78,6 +118,23 @@ async def test_another_key_or_another_text_is_not_signed(app: App, scene: Scene,
     assert not is_signed(told, SECRET.encode())
     told.body += b" "
     assert not is_signed(told, key)
+
+
+@pytest.mark.parametrize(
+    "refusal",
+    [says(answer(302, b"", location="/elsewhere")), says(answer(410, b""))],
+    ids=["a redirect, which is not followed", "gone"],
+)
+async def test_who_never_takes_it_is_left_in_the_end(app: App, scene: Scene, refusal: Behaviour) -> None:
+    """T01: for two hours, and no longer; the job has ended as it has, and says that nobody took it."""
+    who = scene.world.person(MEMBER)
+    scene.world.upstream.behaviour = refusal
+    job = await app.started(who, TOLD)
+    await app.ended(who, job, TOLD)
+    came = await tells(app, scene, job)
+    assert [told.target for told in came] == ["/hook"] * TRIES
+    properties = (await app.status(who, job, TOLD)).json()["properties"]
+    assert (properties["status"], properties["error"]) == ("Completed", {"code": "notify-failed"})
 
 
 async def test_nobody_is_told_where_no_rule_says_so(app: App, scene: Scene) -> None:

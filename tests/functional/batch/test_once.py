@@ -14,7 +14,7 @@ from tests.functional.world import MEMBER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 AT_ONCE = 50
-CROWD = 100
+CROWD = 40
 """Starts of one caller at once."""
 MOST = 10
 """Jobs that one caller may have unfinished where the policy does not say."""
@@ -131,7 +131,7 @@ async def test_no_202_while_jobs_cannot_be_stored(app: App, scene: Scene) -> Non
 
 
 async def test_nobody_has_more_jobs_running_than_the_policy_gives(app: App, scene: Scene) -> None:
-    """D10: ten of a hundred at once are taken, the rest are 429; others and other endpoints have their own ten."""
+    """D10: ten of forty at once are taken, the rest are 429; others and other endpoints have their own ten."""
     who, other = scene.world.person(MEMBER), scene.world.person(MEMBER)
     scene.front.shown = "Running"
     answers = await asyncio.gather(*(app.submit(who, key=f"k{number}") for number in range(CROWD)))

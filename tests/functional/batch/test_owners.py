@@ -9,7 +9,7 @@ import pytest
 from tests.functional.batch.apps import App
 from tests.functional.batch.policies import AUDITORS
 from tests.functional.batch.scene import Scene
-from tests.functional.gates import Answer
+from tests.functional.gates import Answer, until
 from tests.functional.world import MEMBER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -149,6 +149,25 @@ async def test_who_leaves_the_group_is_shut_out(app: App, scene: Scene) -> None:
         ):
             assert came.told == (403, "forbidden")
             assert app.gate.decision(came)["reason"] == "not-member"
+
+
+async def test_who_leaves_the_group_before_the_job_is_submitted_starts_none(app: App, scene: Scene) -> None:
+    """E01, T10: decided anew just before it is sent: the job ends, and nothing is sent in that person's name."""
+    world = scene.world
+    name = world.name(MEMBER)
+    who = world.headers(name)
+    scene.front.faults.set(status=503, headers={"Retry-After": "600"}, method="POST")
+    job = await app.started(who, "fleeting")
+    await until(lambda: any(job.encode() in posted.body for posted in scene.front.requests))
+    world.directory.remove(MEMBER, name)
+    await asyncio.sleep(STATED_AGE)
+    scene.front.faults.clear()
+    await app.over(job, step=60)
+    assert scene.sent(job) == []
+    end = await app.recorded(job)
+    assert (end["state"], end["code"]) == ("Failed", "forbidden")
+    reasons = [one["reason"] for one in app.gate.records(end["request_id"]) if one["event"] == "decision"]
+    assert reasons == ["member", "not-member"]
 
 
 DURABLES = [

@@ -24,7 +24,7 @@ from shared.jobs.orchestrator import (
     orchestration,
 )
 from shared.jobs.steps import CANCEL, END, NOTIFY, POLL, SUBMIT, Step
-from tests.jobfakes import JOBS_URL, an_intent
+from tests.jobfakes import JOBS_URL, NOW, an_intent
 from tests.unit.jobs.light import Light
 from tests.unit.jobs.replay import Failed, Host
 
@@ -96,7 +96,9 @@ def test_a_job_is_submitted_watched_and_ended() -> None:
     """Submit once, look until the status is final, record the end: nothing else, in this order."""
     host = play()
     assert names(host) == ["submit", "poll", "poll", "end"]
-    assert end_of(host) == Progress(status="Completed", upstream="batchjob-1", polls=2, wait=2.0, ended=True)
+    assert end_of(host) == Progress(
+        status="Completed", upstream="batchjob-1", polls=2, wait=2.0, ended=True, ended_at=NOW + 4
+    )
 
 
 def test_progress_is_shown_as_it_comes() -> None:
@@ -287,6 +289,7 @@ def test_what_is_known_stays_known() -> None:
         cancel=True,
         cancel_since=end_of(host).cancel_since,
         ended=True,
+        ended_at=end_of(host).ended_at,
     )
 
 

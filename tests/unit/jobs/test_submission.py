@@ -17,7 +17,7 @@ from shared.jobs.attempts import BLIND, LONGEST_PATIENCE, PATIENCE
 from shared.jobs.azureml import Later, Refused, Unclear
 from shared.jobs.seal import Sealer
 from shared.jobs.steps import Step
-from shared.model import Kind, Lifetimes, Membership, Principal, Reason, Standing
+from shared.model import JobTerms, Kind, Lifetimes, Membership, Principal, Reason, Standing
 from shared.places import parse
 from shared.problem import Undecidable
 from tests.fakes import (
@@ -199,6 +199,17 @@ async def test_claims_are_as_old_as_they_were_issued() -> None:
     assert seen == [
         a_principal(groups=frozenset({ANALYSTS}), issued_at=int(NOW) - 60, app_roles=frozenset({"Score.All"}))
     ]
+
+
+async def test_who_is_no_member_any_more_ends_the_job_for_that() -> None:
+    """E01: not for what a rule of others, whose group nobody asked about, would not let the job have."""
+    scene = Scene()
+    sees = a_rule(id="sees", groups=frozenset({CONTRACTORS}), job=JobTerms(see_all=True))
+    scene.policy = a_policy(churn(rules=(a_rule(job=TERMS), sees)))
+    out = a_membership(Standing.OUT)
+    scene.memberships = FakeMemberships(known=out, ask=a_membership(Standing.OUT, CONTRACTORS))
+    assert (await scene.do("submit")).code == "forbidden"
+    assert [record["decision"].reason for record in scene.recorder.decisions] == [Reason.NOT_MEMBER]
 
 
 async def test_outputs_outside_of_the_own_folder_are_not_sent() -> None:
