@@ -1,13 +1,21 @@
 """What differs between the two ways of hosting, by nature and with its reason; everything else must be alike.
 
-Every test of this folder runs in both. A test that expects something else of one of them takes it from here.
+The tests of this folder run in both, but for what lies wholly behind the way of hosting: starting hosts is what takes time
+here. A test that expects something else of one of them takes it from here.
 """
 
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import pytest
+
 Mode = Literal["classic", "stream"]
 MODES: tuple[Mode, ...] = ("classic", "stream")
+
+
+def only(mode: Mode) -> pytest.MarkDecorator:
+    """Mark what is the same however the gate is hosted: whom it asks, what it keeps, what it does when they fail."""
+    return pytest.mark.parametrize("mode", [mode], indirect=True, scope="module")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

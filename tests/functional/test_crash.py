@@ -8,11 +8,12 @@ from collections import Counter
 import pytest
 
 from shared.audit import verify
+from tests.functional.differences import only
 from tests.functional.gates import Gate, until
 from tests.functional.upstream import Exchange, answer
 from tests.functional.world import MEMBER, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 DEATHS = 10
 """In each way of hosting."""
 AT_ONCE = 16

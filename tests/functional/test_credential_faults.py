@@ -7,10 +7,11 @@ from typing import Any
 
 import pytest
 
+from tests.functional.differences import only
 from tests.functional.gates import Gate
 from tests.functional.world import MEMBER, World, back
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 
 FAULTS: dict[str, dict[str, Any]] = {
     "refused": {},

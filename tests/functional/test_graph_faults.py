@@ -9,10 +9,11 @@ import pytest
 
 from local.directory import ML_ENGINEERS
 from local.easyauth import principal_headers
+from tests.functional.differences import only
 from tests.functional.gates import Gate, until
 from tests.functional.world import MEMBER, World, back
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("stream")]
 
 HTML = {"body": "<html>sign in</html>", "headers": {"Content-Type": "text/html"}}
 JSON = {"Content-Type": "application/json"}

@@ -13,10 +13,11 @@ import pytest_asyncio
 from local.directory import GATE_CLIENT, HOME_OF_GUESTS
 from local.easyauth import EasyAuth, principal_headers
 from local.entra import GATE_AUDIENCE
+from tests.functional.differences import only
 from tests.functional.gates import Gate
 from tests.functional.world import MEMBER, World, back
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 AUDIENCES = f"{GATE_CLIENT}, {GATE_AUDIENCE}"
 BY_TOKEN = {"GROUPGATE_IDENTITY": "token", "GROUPGATE_AUDIENCE": AUDIENCES, "WEBSITE_AUTH_ENABLED": ""}
 

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from tests.functional.differences import only
 from tests.functional.gates import Gate, until
 from tests.functional.upstream import Exchange, answer, chat
 from tests.functional.world import MEMBER, World, back, policy
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("stream")]
 
 
 async def test_without_graph_nobody_unproven_is_let_in(gate: Gate, world: World) -> None:

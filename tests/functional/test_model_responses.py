@@ -7,11 +7,12 @@ from collections.abc import Mapping
 
 import pytest
 
+from tests.functional.differences import only
 from tests.functional.gates import Answer, Gate
 from tests.functional.upstream import answer, event, says, streams
 from tests.functional.world import MEMBER, World
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("stream")]
 RESPONSES = "/openai/v1/responses"
 _numbers = itertools.count(1)
 

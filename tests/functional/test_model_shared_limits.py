@@ -8,12 +8,13 @@ from contextlib import AsyncExitStack
 import pytest
 import pytest_asyncio
 
+from tests.functional.differences import only
 from tests.functional.gates import Gate
 from tests.functional.upstream import answer, chat, event, says, streams, usage
 from tests.functional.world import LIMITS, MEMBER, SHARED_LIMITS, World, policy
 from tests.redis_server import RedisServer, redis_server
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("stream")]
 RESPONSES = "/openai/v1/responses"
 COUNTED = says(answer(200, chat(usage=usage(40, 10))))
 

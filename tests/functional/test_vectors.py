@@ -75,7 +75,7 @@ async def test_naughty_strings_in_the_query_reach_no_model(gate: Gate, world: Wo
     texts = [text for text in naughty() if text]
     paths = [f"/endpoints/plain/score?q={quote(text, safe='')}" for text in texts]
     came = await together(gate.ask("POST", path, headers=who, body=BODY) for path in paths)
-    assert {one.status for one in came} == {400}
+    assert [(one.status, one.body) for one in came if one.status != 400] == []
     assert world.upstream.requests == []
 
 

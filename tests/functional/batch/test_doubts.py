@@ -13,6 +13,7 @@ import pytest_asyncio
 
 from tests.functional.batch.apps import App
 from tests.functional.batch.scene import PACE, Scene
+from tests.functional.differences import only
 from tests.functional.gates import until
 from tests.functional.world import MEMBER
 
@@ -79,7 +80,7 @@ def flagged(records: list[dict[str, Any]]) -> list[bool]:
     return [record["duplicate_suspected"] for record in records]
 
 
-CLASSIC = pytest.mark.parametrize("mode", ["classic"], indirect=True, scope="module")
+CLASSIC = only("classic")
 
 
 @CLASSIC
@@ -132,7 +133,7 @@ async def test_a_job_that_takes_longer_than_the_policy_gives_is_ended(
     assert not any(flagged(app.of_job(job)))
 
 
-@pytest.mark.parametrize("mode", ["stream"], indirect=True, scope="module")
+@only("stream")
 async def test_killed_before_anything_was_sent_is_a_doubt_too(scene: Scene) -> None:
     """F39: what is written before the call does not say whether the call was made."""
     who = scene.world.person(MEMBER)

@@ -12,10 +12,11 @@ from shared.jobs import ids
 from tests.functional.batch.apps import JSON, App
 from tests.functional.batch.policies import INPUT, OUTPUT
 from tests.functional.batch.scene import INSTANCE, Scene
+from tests.functional.differences import only
 from tests.functional.gates import REPOSITORY, until
 from tests.functional.world import MEMBER
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 ACTIVITIES = ("groupgate_submit", "groupgate_poll", "groupgate_cancel", "groupgate_end", "groupgate_notify")
 
 
@@ -163,7 +164,6 @@ async def test_nothing_but_the_apps_own_functions_can_be_started(app: App, scene
     assert not scene.front.requests
 
 
-@pytest.mark.parametrize("mode", ["classic"], indirect=True, scope="module")
 async def test_activities_called_by_hand_do_nothing_more(app: App, scene: Scene) -> None:
     """T10: in another process, with real secrets and ids: no job, no second job, no cancellation, no record of an end."""
     who = scene.world.person(MEMBER)

@@ -11,10 +11,11 @@ import pytest_asyncio
 from tests.functional.batch.apps import App, a_body
 from tests.functional.batch.policies import policy
 from tests.functional.batch.scene import Scene
+from tests.functional.differences import only
 from tests.functional.gates import REPOSITORY, Answer
 from tests.functional.world import MEMBER
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 HOSTILE: dict[str, Any] = tomllib.loads(
     (REPOSITORY / "tests" / "unit" / "backends" / "hostile_uris.toml").read_text("utf-8")
 )

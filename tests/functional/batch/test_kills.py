@@ -9,6 +9,7 @@ import pytest_asyncio
 
 from tests.functional.batch.apps import App
 from tests.functional.batch.scene import Scene
+from tests.functional.differences import only
 from tests.functional.world import MEMBER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -45,13 +46,13 @@ async def lives(shared_scene: Scene) -> AsyncIterator[Lives]:
     await lives.close()
 
 
-def only(mode: str, *rows: tuple[str, str, str, int, int]) -> list[Any]:
+def rows(mode: str, *steps: tuple[str, str, str, int, int]) -> list[Any]:
     """Give rows for one way of hosting."""
-    return [pytest.param(mode, *row, id=f"{mode}: {' '.join(map(str, row))}") for row in rows]
+    return [pytest.param(mode, *row, id=f"{mode}: {' '.join(map(str, row))}") for row in steps]
 
 
 STEPS = [
-    *only(
+    *rows(
         "classic",
         ("before", "start", "groupgate_job", 1, 0),
         ("after", "start", "groupgate_job", 1, 0),
@@ -61,7 +62,7 @@ STEPS = [
         ("before", "timer", "groupgate_job", 1, 1),
         ("before", "activity-result", "groupgate_end", 1, 1),
     ),
-    *only(
+    *rows(
         "stream",
         ("before", "start", "groupgate_note", 3, 1),
         ("after", "activity-result", "groupgate_submit", 1, 1),
@@ -98,7 +99,7 @@ async def test_a_killed_host_loses_nothing_and_starts_nothing_twice(
     assert not (await app.recorded(job))["duplicate_suspected"]
 
 
-@pytest.mark.parametrize("mode", ["classic"], indirect=True, scope="module")
+@only("classic")
 async def test_a_cancellation_survives_as_well(scene: Scene, lives: Lives) -> None:
     """F39: killed after Azure Resource Manager was asked, which nobody remembers: it is asked again, and the job ends."""
     who = scene.world.person(MEMBER)

@@ -15,11 +15,12 @@ import pytest_asyncio
 from tests.functional.batch.apps import App
 from tests.functional.batch.policies import ENDPOINTS, NOT_SOON, policy
 from tests.functional.batch.scene import SECRET, Scene
+from tests.functional.differences import only
 from tests.functional.gates import PROMPT, REPOSITORY
 from tests.functional.upstream import Behaviour, Exchange, answer, resets, says
 from tests.functional.world import MEMBER
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 TOLD = "told"
 PAUSE = 300.0
 """Seconds between two tries."""

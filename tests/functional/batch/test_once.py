@@ -10,6 +10,7 @@ import pytest_asyncio
 from tests.functional.batch.apps import App, a_body
 from tests.functional.batch.policies import INPUT, INPUTS
 from tests.functional.batch.scene import Scene
+from tests.functional.differences import only
 from tests.functional.world import MEMBER
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -53,7 +54,7 @@ async def test_fifty_at_once_with_one_key_are_one_job(app: App, scene: Scene, hi
     assert len(scene.sent(told[0])) == 1
 
 
-@pytest.mark.parametrize("mode", ["classic"], indirect=True, scope="module")
+@only("classic")
 @pytest.mark.parametrize("hidden", [False, True])
 async def test_two_instances_of_the_app_start_one_job(
     app: App, other: App, scene: Scene, hidden: bool

@@ -9,9 +9,10 @@ import pytest
 from tests.functional.batch.apps import JSON, App, a_body
 from tests.functional.batch.policies import AUDITORS, INPUT, INPUTS, OUTPUTS
 from tests.functional.batch.scene import Scene
+from tests.functional.differences import only
 from tests.functional.world import HELP, MEMBER
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 JOB = "0a1b2c3d-0a1b2c3d4e5f6071-" + "0" * 32
 """Has the form of a job's id, and is none's."""
 

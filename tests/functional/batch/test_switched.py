@@ -10,6 +10,7 @@ import pytest
 from tests.functional.batch.apps import App
 from tests.functional.batch.policies import ENDPOINTS, policy
 from tests.functional.batch.scene import Scene
+from tests.functional.differences import only
 from tests.functional.gates import REPOSITORY, gate_in, until
 from tests.functional.world import MEMBER
 
@@ -69,7 +70,7 @@ async def test_without_jobs_their_addresses_are_not_there(scene: Scene) -> None:
         assert "DURABLE" not in gate.log.read_text()
 
 
-@pytest.mark.parametrize("mode", ["stream"], indirect=True, scope="module")
+@only("stream")
 async def test_a_batch_endpoint_without_jobs_is_a_configuration_fault(scene: Scene) -> None:
     """Off, and the policy has one: everything but /healthz is 503, and the log says where."""
     who = scene.world.person(MEMBER)
@@ -124,7 +125,7 @@ class Running:
 BROKEN = 'version = 1\n[endpoints.nightly]\nkind = "batc'
 
 
-@pytest.mark.parametrize("mode", ["classic"], indirect=True, scope="module")
+@only("classic")
 async def test_jobs_end_whatever_becomes_of_the_policy(scene: Scene) -> None:
     """A policy that breaks, jobs switched off and on, a policy that loses its last batch endpoint: polls, end, record.
 
@@ -165,7 +166,7 @@ async def test_jobs_end_whatever_becomes_of_the_policy(scene: Scene) -> None:
         assert (await app.status(jobs.who, with_broken)).json()["properties"]["status"] == "Completed"
 
 
-@pytest.mark.parametrize("mode", ["stream"], indirect=True, scope="module")
+@only("stream")
 async def test_jobs_wait_for_their_secret(scene: Scene) -> None:
     """T10: with another secret nothing stored is believed: nobody is asked about it; with the right one it ends."""
     jobs = Running(scene)
