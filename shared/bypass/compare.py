@@ -1,0 +1,91 @@
+"""Two reports about one target: what opened between them, what closed, what became worse or better."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Literal
+
+import msgspec
+
+from shared.bypass.finding import Severity, Unread, Verdict
+from shared.bypass.report import BypassReport, ReportedFinding, ReportFault, counting
+from shared.bypass.spelling import fold
+from shared.bypass.wording import SEVERITIES, STATES
+
+
+class Change(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """A finding that both reports have, and that is not the same in both."""
+
+    before: ReportedFinding
+    after: ReportedFinding
+
+
+class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """What happened between an older report and a newer one."""
+
+    version: Literal[1]
+    target: str
+    verdict_before: Verdict
+    verdict: Verdict
+    unread_before: tuple[Unread, ...]
+    unread: tuple[Unread, ...]
+    opened: tuple[ReportedFinding, ...]
+    worsened: tuple[Change, ...]
+    eased: tuple[Change, ...]
+    closed: tuple[ReportedFinding, ...]
+    unchanged: int
+    names: Mapping[str, str]
+
+
+def compare(old: BypassReport, new: BypassReport) -> Comparison:
+    """Return what happened between `old` and `new`; raise ReportFault when they are not about the same target.
+
+    A finding is worse when nobody accepts it any more, when its severity rises, or when it comes nearer to a call with
+    its severity the same; in this order.
+    """
+    if fold(old.target) != fold(new.target):
+        raise ReportFault(f"these are about two targets, {old.target} and {new.target}")
+    before = {finding.id: finding for finding in old.findings}
+    after = {finding.id: finding for finding in new.findings}
+    both = [
+        Change(before=before[finding.id], after=finding) for finding in new.findings if finding.id in before
+    ]
+    steps = [(_step(change), change) for change in both]
+    return Comparison(
+        version=1,
+        target=new.target,
+        verdict_before=old.verdict,
+        verdict=new.verdict,
+        unread_before=old.unread,
+        unread=new.unread,
+        opened=tuple(finding for finding in new.findings if finding.id not in before),
+        worsened=tuple(change for step, change in steps if step > 0),
+        eased=tuple(change for step, change in steps if step < 0),
+        closed=tuple(finding for finding in old.findings if finding.id not in after),
+        unchanged=sum(step == 0 for step, _ in steps),
+        names={**old.names, **new.names},
+    )
+
+
+def opening(comparison: Comparison, fail_on: Severity) -> int:
+    """Return how many findings opened or became worse that are at or above `fail_on` and accepted by nobody."""
+    return counting((*comparison.opened, *(change.after for change in comparison.worsened)), fail_on)
+
+
+def untold(comparison: Comparison) -> bool:
+    """Say whether more may have opened than is known, and less closed: not all could be read in the newer report."""
+    return bool(comparison.unread) or comparison.verdict == "not-proven"
+
+
+def _step(change: Change) -> int:
+    """Return how much nearer a finding came: positive for worse, negative for better, 0 for the same."""
+    before, after = _weight(change.before), _weight(change.after)
+    return (after > before) - (after < before)
+
+
+def _weight(finding: ReportedFinding) -> tuple[bool, int, int]:
+    return (
+        finding.accepted is None,
+        -SEVERITIES.index(finding.severity),
+        -STATES.index(finding.state),
+    )

@@ -1,0 +1,74 @@
+"""A comparison as text for people: what opened first."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from shared.bypass.compare import Change, Comparison, opening, untold
+from shared.bypass.finding import Severity
+from shared.bypass.lines import Names, bounded, line, place, unread_lines
+from shared.bypass.report import ReportedFinding
+from shared.bypass.visible import visible
+from shared.bypass.wording import VERDICT
+
+
+def text(comparison: Comparison, fail_on: Severity) -> str:
+    """Return the comparison for people; `fail_on` is the severity from which on a finding counts."""
+    return "\n".join(_lines(comparison, fail_on)) + "\n"
+
+
+def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
+    names = comparison.names
+    parts = (
+        (len(comparison.opened), "opened"),
+        (len(comparison.worsened), "became worse"),
+        (len(comparison.eased), "became better"),
+        (len(comparison.closed), "closed"),
+        (comparison.unchanged, "as before"),
+    )
+    told = ", ".join(f"{number:,} {what}" for number, what in parts if number) or "nothing to compare"
+    yield f"{place(comparison.target)}: {told}."
+    before, now = (VERDICT[verdict] for verdict in (comparison.verdict_before, comparison.verdict))
+    yield (
+        f"Verdict {now}"
+        + ("" if before == now else f", before {before}")
+        + (
+            f"; {opening(comparison, fail_on):,} of what opened or became worse count "
+            f"(at or above {fail_on}, not accepted)."
+        )
+    )
+    yield f"target  {visible(comparison.target, 1000)}"
+    if comparison.unread:
+        yield ""
+        yield f"not read now ({len(comparison.unread):,}): more may have opened, and nothing is proven closed"
+        yield from unread_lines(comparison.unread)
+    if comparison.unread_before:
+        yield ""
+        yield f"not read before ({len(comparison.unread_before):,}): what opened may have been open then"
+        yield from unread_lines(comparison.unread_before)
+    yield from _findings("opened", comparison.opened, comparison.target, names)
+    yield from _changes("became worse", comparison.worsened, comparison.target, names)
+    yield from _changes("became better", comparison.eased, comparison.target, names)
+    closed = "no longer found, which proves nothing" if untold(comparison) else "closed"
+    yield from _findings(closed, comparison.closed, comparison.target, names)
+
+
+def _findings(title: str, findings: Sequence[ReportedFinding], target: str, names: Names) -> Iterator[str]:
+    if findings:
+        yield from ("", f"{title} ({len(findings):,})")
+        yield from bounded(findings, lambda one: _line(one, target, names))
+
+
+def _changes(title: str, changes: Sequence[Change], target: str, names: Names) -> Iterator[str]:
+    if changes:
+        yield from ("", f"{title} ({len(changes):,})")
+        yield from bounded(changes, lambda one: f"{_line(one.after, target, names)}  was {_was(one.before)}")
+
+
+def _line(finding: ReportedFinding, target: str, names: Names) -> str:
+    return f"{finding.severity:<8}  {line(finding, target=target, names=names)}"
+
+
+def _was(finding: ReportedFinding) -> str:
+    accepted = "" if finding.accepted is None else ", accepted"
+    return f"{finding.severity}, {finding.state}{accepted}"

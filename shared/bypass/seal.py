@@ -1,0 +1,102 @@
+"""The seal: a deny assignment that takes the ways to the target from everybody but the gate and an emergency group.
+
+It wins over every role, Owner included. It is printed, never made: user-assigned deny assignments are a preview, what they
+deny is limited, and only a call that is refused proves that scoring obeys them (protocols 8.6, 9.1).
+"""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Final
+
+import msgspec
+
+from shared.bypass.actions import REACHES, Kind, Place
+from shared.bypass.changes import PutDeny, command, text
+from shared.bypass.entries import EVERYONE
+from shared.bypass.fields import SnapshotFault
+from shared.bypass.finding import Way
+from shared.bypass.snapshot import Snapshot
+from shared.bypass.ways import resources
+from shared.bypass.ways.case import Case, case
+
+STATE: Final = (
+    "Preview. The subscription needs the feature UserAssignedDenyAssignment; a stable version of the interface is "
+    "published, and whether that still needs it is not known. Reads and data actions cannot be denied. It takes up to half "
+    "an hour to count, and Owners and User Access Administrators can remove it."
+)
+PROOF: Final = (
+    "Sign in as somebody who is neither the gate nor in the emergency group and holds a role that permits this. Only a "
+    "refusal with 401 or 403 proves the seal. Repeat it after every change of roles."
+)
+_SEALED: Final[frozenset[Way]] = frozenset({"invoke", "keys", "change-resource"})
+_BROAD: Final[Mapping[Kind, str]] = MappingProxyType(
+    {
+        Kind.ONLINE: "Scoring, keys, tokens, and changes to the endpoint and its deployments.",
+        Kind.BATCH: "Jobs, keys, and changes to the endpoint and its deployments.",
+        Kind.ACCOUNT: "Keys and changes to the account. Inference is a data action and cannot be denied.",
+    }
+)
+
+
+class Seal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
+    """The deny assignment, and what to know of it."""
+
+    denies: str
+    command: str
+    state: str = STATE
+    canary: tuple[str, ...]
+    """Commands whose refusal proves it."""
+    proof: str = PROOF
+
+
+def seal(snapshot: Snapshot, *, emergency_group: str) -> Seal:
+    """Return the seal of the snapshot's target that leaves out the gate and the group with the object id `emergency_group`.
+
+    Raise SnapshotFault where the gate's identity is not known: it would be sealed off with everybody else.
+    """
+    about = case(snapshot)
+    gate = snapshot.gate.principal
+    if gate is None:
+        raise SnapshotFault("gate.principalId", "is missing: a seal without it would keep the gate out too")
+    properties = {
+        "denyAssignmentName": f"Groupgate seal of {resources.name_of(about.target)}",
+        "description": "Nobody but the gate and the emergency group reaches this target.",
+        "denyAssignmentEffect": "enforced",
+        "permissions": [
+            {"actions": _actions(about), "notActions": [], "dataActions": [], "notDataActions": []}
+        ],
+        "principals": [{"id": EVERYONE, "type": "SystemDefined"}],
+        "excludePrincipals": [
+            {"id": gate, "type": "ServicePrincipal"},
+            {"id": emergency_group, "type": "Group"},
+        ],
+        "doNotApplyToChildScopes": False,
+    }
+    change = PutDeny(about.target, text(properties))
+    return Seal(denies=_BROAD[about.kind], command=command(change), canary=_canary(about))
+
+
+def _actions(about: Case) -> list[str]:
+    return sorted(
+        {
+            reach.action
+            for reach in REACHES[about.kind]
+            if reach.way in _SEALED and reach.place is Place.TARGET and not reach.is_data
+        }
+    )
+
+
+def _canary(about: Case) -> tuple[str, ...]:
+    if about.kind is Kind.ACCOUNT:
+        _, _, subscription, _, group, *_, name = about.target.split("/")
+        words = ("cognitiveservices", "account", "keys", "list", "--subscription", subscription)
+        return (shlex.join(("az", *words, "--resource-group", group, "--name", name)),)
+    address = shlex.quote(resources.text(about.snapshot.target, "scoringUri") or "SCORING-URI")
+    headers = '--header "Authorization: Bearer $TOKEN" --header "Content-Type: application/json"'
+    return (
+        "TOKEN=$(az account get-access-token --resource https://ml.azure.com --query accessToken --output tsv)",
+        f'curl --silent --output /dev/null --write-out "%{{http_code}}\\n" {headers} --data "{{}}" {address}',
+    )

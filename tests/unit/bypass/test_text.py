@@ -1,0 +1,246 @@
+"""The report as text for people: what it says first, what each line holds, and that no name can steer a terminal."""
+
+from __future__ import annotations
+
+import unicodedata
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from msgspec.structs import replace
+
+from shared.bypass.finding import Principal, Unread
+from shared.bypass.lines import MOST
+from shared.bypass.text import explain, headline, text
+from shared.bypass.visible import quoted, visible
+from tests.unit.bypass import told, world
+
+GOLDEN = f"""\
+OPEN: 4 ways around the gate to onlineEndpoints/fraud-score; not everything could be read, so there may be more.
+1 critical, 2 high, 1 medium, 1 low; 1 accepted; 3 at or above medium and not accepted
+
+not read (1): nothing is proven closed
+  deny assignments: 403 AuthorizationFailed
+
+target  {told.TARGET}
+gate    identity 9a8b7c6d-0000-4000-8000-00000000000a
+judged  2026-11-22 10:30 UTC
+
+acceptances that do not count (2)
+  h1  until 2026-06-30, Web team: has expired, and the finding counts again
+  zz  until 2027-06-30, Old team: is for a finding that there is not; take it out
+
+critical (1)
+  c1  auth-mode        the resource itself: authMode is Key.
+
+high (2)
+  h1  invoke           "Alice Ng" (user 22222222-0000-4000-8000-000000000001) via "Fraud Team" > "All Staff": May score with a token of its own.
+  h2  invoke           "nightly-export" (servicePrincipal 33333333-0000-4000-8000-000000000001): May score with a token of its own.  [accepted until 2026-12-31 by Dana Fox]
+
+medium (1)
+  m1  grant            "nightly-export" (servicePrincipal 33333333-0000-4000-8000-000000000001): May assign roles.  [eligible]
+
+low (1)
+  l1  network          the resource itself: Answers the public internet.
+
+--explain ID tells the chain of one finding, --fixes the commands that close them.
+"""
+
+EXPLAINED = f"""\
+h1  high  invoke: calls it directly
+means   May score, submit a job or run inference with a token of its own, without asking the gate.
+who     "Alice Ng" (user 22222222-0000-4000-8000-000000000001)
+        in "Fraud Team" (group {told.TEAM})
+        in "All Staff" (group {told.STAFF})
+what    May score with a token of its own.
+state   active: now
+grant   role "Owner" ({told.OWNER})
+        at scope {world.SUBSCRIPTION}
+        whose action * matches
+        by assignment {told.ASSIGNMENT}, since 2025-03-01T09:00:00Z
+fix     az role assignment delete --ids {told.ASSIGNMENT}
+"""
+
+
+def test_the_whole_text_says_the_verdict_first_then_what_was_not_read_then_the_worst() -> None:
+    """Golden: every section that a report can have, in its order."""
+    assert text(told.SAMPLE, "medium") == GOLDEN
+
+
+def test_one_finding_is_explained_with_every_link_of_its_chain() -> None:
+    """Golden: the principal, each group up to the one that holds the role, the role, scope, action and assignment."""
+    assert explain(told.SAMPLE, told.SAMPLE.findings[1]) == EXPLAINED
+
+
+def test_a_finding_that_is_accepted_says_by_whom_why_and_until_when() -> None:
+    """The explanation of an accepted finding is not silent about it."""
+    told_ = explain(told.SAMPLE, told.SAMPLE.findings[2])
+    assert "accepted until 2026-12-31 by Dana Fox: sealed in the safe\n" in told_
+
+
+def test_a_command_of_several_lines_keeps_them() -> None:
+    """What is to be pasted into a shell is not joined into one line."""
+    one = told.finding(fix=("az rest \\\n  --method put", "az two"))
+    lines = explain(told.report(one), one).splitlines()
+    assert lines[-3:] == ["fix     az rest \\", "          --method put", "fix     az two"]
+
+
+_AROUND = "around the gate to onlineEndpoints/fraud-score"
+_LOW = (told.finding(severity="low"),)
+_TWO = (told.finding("1"), told.finding("2", severity="medium"))
+_VERDICTS: list[tuple[str, str, tuple[Any, ...], bool, str]] = [
+    ("nothing found, all read", "closed", (), False, f"CLOSED: nothing goes {_AROUND}."),
+    ("low alone", "closed", _LOW, False, f"CLOSED: nothing goes {_AROUND}, besides what is of low severity."),
+    (
+        *("nothing found, not all read", "not-proven", (), True),
+        f"NOT PROVEN: no way {_AROUND} was found, but not everything could be read.",
+    ),
+    (
+        *("low alone, not all read", "not-proven", _LOW, True),
+        f"NOT PROVEN: no way {_AROUND} was found, besides what is of low severity, but not everything could be read.",
+    ),
+    ("one way", "open", _TWO[:1], False, f"OPEN: 1 way {_AROUND}."),
+    ("two ways and low", "open", (*_TWO, *_LOW), False, f"OPEN: 2 ways {_AROUND}."),
+    (
+        *("a way, not all read", "open", _TWO[:1], True),
+        f"OPEN: 1 way {_AROUND}; not everything could be read, so there may be more.",
+    ),
+    (
+        *("closed by its verdict, and yet not all read", "closed", (), True),
+        f"CLOSED: no way {_AROUND} was found, but not everything could be read.",
+    ),
+]
+
+
+@pytest.mark.parametrize(
+    ("verdict", "findings", "unread", "said"),
+    [row[1:] for row in _VERDICTS],
+    ids=[row[0] for row in _VERDICTS],
+)
+def test_the_verdict_is_one_sentence(verdict: Any, findings: Any, unread: bool, said: str) -> None:
+    """It never says that nothing goes around while something was not read."""
+    items = (Unread(what="x", why="y"),) if unread else ()
+    made = told.report(*findings, verdict=verdict, unread=items)
+    assert headline(made) == said
+    assert text(made, "medium").startswith(said + "\n")
+
+
+def test_without_a_gate_the_verdict_is_about_any_gate() -> None:
+    """Somebody who has only an endpoint and the question gets an answer too."""
+    made = told.report(*_TWO, gate=None)
+    assert headline(made) == "OPEN: 2 ways around any gate to onlineEndpoints/fraud-score."
+    assert "\ngate    none is named\n" in text(made, "medium")
+
+
+@pytest.mark.parametrize("name", sorted(told.HOSTILE))
+def test_no_name_steers_the_terminal_or_adds_a_line(name: str) -> None:
+    """Whatever others wrote: each finding stays one line, and what is printed can be seen."""
+    made = told.hostile(told.HOSTILE[name])
+    harmless = told.hostile("name")
+    # A command is cut into lines as it is written; nothing else is.
+    for shown, like, more in (
+        (text(made, "medium"), text(harmless, "medium"), 0),
+        (
+            explain(made, made.findings[0]),
+            explain(harmless, harmless.findings[0]),
+            told.HOSTILE[name].count("\n"),
+        ),
+    ):
+        assert shown.count("\n") == like.count("\n") + more
+        assert all(character == "\n" or character.isprintable() for character in shown)
+        assert not any(unicodedata.bidirectional(character) in _TURNS for character in shown)
+        assert max(map(len, shown.splitlines())) < 8_000
+
+
+_TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
+
+
+def test_a_name_cannot_end_its_quotation_and_pose_as_somebody_else() -> None:
+    """The object id that follows a name is the directory's, never the name's."""
+    named = told.HOSTILE["a quotation"]
+    one = told.finding(principal=replace(told.ALICE, display_name=named), via=())
+    shown = text(told.report(one), "medium")
+    assert '"x\\" (user 00000000-0000-0000-0000-000000000000): harmless" (user 22222222' in shown
+
+
+@given(st.text())
+def test_visible_text_is_printable_bounded_and_plain_names_stay_as_they_are(name: str) -> None:
+    """For any text: one line, nothing to obey, at most a few signs for each character."""
+    shown = visible(name)
+    assert all(character.isprintable() for character in shown)
+    assert len(shown) <= 10 * min(len(name), 256) + 1
+    assert quoted(name).endswith('"')
+
+
+@pytest.mark.parametrize(
+    ("name", "shown"),
+    [
+        ("\x1b[2J", "\\x1b[2J"),
+        ("a\nb", "a\\nb"),
+        ("\u202egro", "\\u202egro"),
+        ("a\u3164b\u2800", "a\\u3164b\\u2800"),
+        ("e" + "\u0301" * 6, "e" + "\u0301" * 4 + "\\u0301\\u0301"),
+        ("\ud800", "\\ud800"),
+        ("x" * 300, "x" * 256 + "…"),
+        ("x" * 256, "x" * 256),
+    ],
+    ids=["ANSI", "a new line", "direction", "blanks", "accents in a pile", "half a pair", "too long", "long"],
+)
+def test_what_is_not_there_to_be_seen_is_escaped(name: str, shown: str) -> None:
+    """So that it is seen that somebody wrote it."""
+    assert visible(name) == shown
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["Alice Ng", "Jürgen Groß", "Nguyễn Văn A", "安全 管理", "Ольга", "שרה לוי", "O'Brien; DROP", "a\\b"],
+)
+def test_names_of_people_are_shown_as_they_are_written(name: str) -> None:
+    """Letters of every script, accents and punctuation are no attack."""
+    assert visible(name) == name
+
+
+def test_text_shows_the_first_of_many_and_says_how_many_more_there_are() -> None:
+    """50,000 findings do not run through the terminal; what is left out is counted, by way."""
+    shown = text(told.many(50_000), "medium").splitlines()
+    assert len(shown) < 2 * MOST
+    assert f"  and {50_000 - MOST:,} more ({50_000 - MOST:,} invoke); --json has all" in shown
+    assert shown[1].startswith("50,000 high; 0 accepted; 50,000 at or above medium")
+
+
+def test_what_was_not_read_is_bounded_too() -> None:
+    """A tenant that answers nothing still leaves the verdict on the screen."""
+    unread = tuple(Unread(what=f"group {at}", why="403") for at in range(1_000))
+    shown = text(told.report(unread=unread, verdict="not-proven"), "medium").splitlines()
+    assert len(shown) < 2 * MOST
+    assert f"  and {1_000 - MOST:,} more; --json has all" in shown
+
+
+def test_a_long_chain_of_groups_is_told_by_its_ends() -> None:
+    """The line names who is in the first group and which one holds the role; --explain has them all."""
+    groups = tuple(f"g{at}" for at in range(40))
+    one = told.finding(via=groups)
+    made = told.report(one)
+    assert " via g0 > g1 > (36 groups) > g38 > g39: " in text(made, "medium")
+    assert explain(made, one).count("(group g") == 40
+
+
+@pytest.mark.parametrize(
+    ("principal", "said"),
+    [
+        (told.ITSELF, "the resource itself"),
+        (replace(told.ITSELF, id=told.TARGET.upper()), "the resource itself"),
+        (Principal(id="x", type="group"), "group x"),
+        (
+            Principal(id=f"{world.GROUP}/providers/Microsoft.Web/sites/gate", type="resource"),
+            "resource sites/gate",
+        ),
+    ],
+    ids=["the target", "the target in other letters", "nobody knows its name", "another resource"],
+)
+def test_who_a_finding_is_about(principal: Principal, said: str) -> None:
+    """Resources are told by type and name, principals by name, type and object id."""
+    assert f"  invoke           {said}: May" in text(
+        told.report(told.finding(principal=principal, via=())), "low"
+    )
