@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import TYPE_CHECKING
 
 from local import flowers
+from local.arm.contoso import ENDPOINT, SITE
 from local.stackpolicy import ELSEWHERE, EXAMPLE, OUTPUTS, REQUESTS
 
 if TYPE_CHECKING:
@@ -13,6 +15,20 @@ if TYPE_CHECKING:
 
 PACE = 5.0
 """Seconds that each status of a job lasts, so that whoever pastes lines one by one still finds it running."""
+
+
+def _bypass(stack: Stack) -> str:
+    identity = stack.auditor.environment | {
+        "GROUPGATE_GRAPH_URL": stack.directory_reads.url,
+        "GROUPGATE_ALLOW_HTTP": "true",
+    }
+    setting = " ".join(f"{name}={value}" for name, value in identity.items())
+    command = f"{sys.executable} -m shared bypass"
+    snapshot = stack.folder / "bypass.json"
+    where = f"--gate {SITE} --management {stack.arm.url} --save {snapshot}"
+    return f"""{setting} {command} {ENDPOINT} {where}
+{command} --from {snapshot} --fixes
+{command} --from {snapshot} --what-if"""
 
 
 def told(stack: Stack) -> str:
@@ -44,6 +60,7 @@ managed identity             {stack.managed_identity.url}
 Azure ML endpoint            {stack.azureml.url}
 Azure ML batch endpoint      {stack.batch.url}
 Azure OpenAI resource        {stack.openai.url}
+Azure Resource Manager       {stack.arm.url}
 policy, audit, logs          {stack.folder}
 storage accounts             {stack.folder / "storage"}
 
@@ -70,6 +87,8 @@ curl -sS -w '\\n' -X DELETE {jobs}/$JOB {as_who("alice")}
 # frank is an ML engineer and chats; his model takes {REQUESTS} calls a minute
 curl -sSiN -w '\\n' {stack.models.url}/openai/v1/chat/completions {as_who("frank")} {chat}
 curl -sS -w '\\n' {stack.models.url}/openai/v1/models {as_who("frank")}
+# who reaches the fraud model around the gate, told to an identity of its own; then what closes it, and what would be left
+{_bypass(stack)}
 # bob joins, bob leaves
 curl -sSi -w '\\n' -X PUT {member}
 curl -sSi -w '\\n' -X DELETE {member}

@@ -15,6 +15,9 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from local import flowers, stackpolicy
+from local.arm.contoso import contoso_in_azure
+from local.arm.front import Arm
+from local.arm.graph import DirectoryReads
 from local.azureml import AzureML
 from local.batch.front import BatchEndpoint
 from local.children import Child, ChildError, child, free_port
@@ -28,7 +31,11 @@ from local.openai import AUDIENCE, OpenAI
 from local.paste import PACE, told
 from local.standin import refuse_in_azure
 
-_PORTS = 12
+ADMINISTRATOR = "olivia"
+"""Who may change what is in Azure."""
+AUDITOR = "bypass-watch"
+"""The managed identity that reads roles and groups."""
+_PORTS = 15
 _NOT_INHERITED = ("GROUPGATE_", "AZURE_", "WEBSITE_", "IDENTITY_", "MSI_", "CONTAINER_", "FUNCTIONS_")
 
 
@@ -44,6 +51,11 @@ class Stack:
     azureml: AzureML
     batch: BatchEndpoint
     openai: OpenAI
+    arm: Arm
+    directory_reads: DirectoryReads
+    """The part of Graph that tells who is in a group that holds a role; the gate asks another (`graph`)."""
+    auditor: ManagedIdentity
+    """Of whoever watches for ways around the gate: an identity of its own."""
     easyauth: EasyAuth
     gate: Child
     """The one that serves jobs."""
@@ -57,6 +69,11 @@ class Stack:
         env = gate_environment(self.folder, self.entra, self.graph, self.managed_identity)
         return env | _without_jobs(self.folder) | changes
 
+    def auditors_environment(self) -> dict[str, str]:
+        """Give the environment of `groupgate bypass`: nothing of the gate's but where the stand-ins are."""
+        addresses = {"GROUPGATE_GRAPH_URL": self.directory_reads.url, "GROUPGATE_ALLOW_HTTP": "true"}
+        return _inherited() | addresses | self.auditor.environment
+
     def another_gate(self, port: int, **changes: str) -> AbstractAsyncContextManager[Child]:
         """Run one more gate with other settings; wait for it with `ready()`."""
         return _gate(self.folder / f"gate-{port}.log", port, self.settings(GROUPGATE_AUDIT="log", **changes))
@@ -64,8 +81,7 @@ class Stack:
 
 def gate_environment(folder: Path, entra: Entra, graph: Graph, identity: ManagedIdentity) -> dict[str, str]:
     """Give a gate's environment: this process's own without what would mislead it, and the stack's addresses."""
-    inherited = {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
-    return inherited | {
+    return _inherited() | {
         "GROUPGATE_POLICY": str(folder / "policy.toml"),
         "GROUPGATE_TENANT_ID": TENANT,
         "GROUPGATE_AUTHORITY": entra.url,
@@ -75,6 +91,10 @@ def gate_environment(folder: Path, entra: Entra, graph: Graph, identity: Managed
         "WEBSITE_AUTH_ENABLED": "true",
         **identity.environment,
     }
+
+
+def _inherited() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith(_NOT_INHERITED)}
 
 
 def _with_jobs() -> dict[str, str]:
@@ -100,7 +120,7 @@ def _gate(
 
 @asynccontextmanager
 async def running(*, first_port: int = 0, func: str | None = None, **settings: str) -> AsyncIterator[Stack]:
-    """Run the stack for the length of the block, on free ports or on twelve from `first_port`.
+    """Run the stack for the length of the block, on free ports or on fifteen from `first_port`.
 
     `func` is the path of Azure Functions Core Tools, to host the gate for models; the other one stays with the local host,
     for Core Tools need an emulator of Azure Storage for Durable Functions. `settings` change the gates' environment.
@@ -127,6 +147,14 @@ async def running(*, first_port: int = 0, func: str | None = None, **settings: s
         )
         batch = await enter(_batch(folder / "storage", entra, allowed, next(given)))
         _write_policies(folder, directory, azureml, batch, openai)
+        tenant = contoso_in_azure(directory, directory.apps["gate"])
+        rights = {
+            "may_read": {directory.apps[AUDITOR].oid},
+            "may_write": {directory.people[ADMINISTRATOR].oid},
+        }
+        arm = await enter(Arm(entra, tenant, **rights, port=next(given)))
+        directory_reads = await enter(DirectoryReads(entra, tenant, **rights, port=next(given)))
+        auditor = await enter(ManagedIdentity(entra, directory.apps[AUDITOR], port=next(given)))
         env = gate_environment(folder, entra, graph, identity) | settings
         storage = folder / "durable.sqlite3"
         gate = await enter(_gate(folder / "gate.log", gate_port, env | _with_jobs(), storage=storage))
@@ -146,6 +174,9 @@ async def running(*, first_port: int = 0, func: str | None = None, **settings: s
             azureml=azureml,
             batch=batch,
             openai=openai,
+            arm=arm,
+            directory_reads=directory_reads,
+            auditor=auditor,
             easyauth=easyauth,
             gate=gate,
             models=models,
@@ -158,6 +189,8 @@ async def running(*, first_port: int = 0, func: str | None = None, **settings: s
 def _people() -> Directory:
     directory = contoso()
     directory.add_person("grace")
+    directory.add_person(ADMINISTRATOR)
+    directory.add_app(AUDITOR)
     directory.add_group("auditors")
     directory.add("auditors", "grace")
     return directory
@@ -233,7 +266,7 @@ def main() -> int:
     """Parse the command line and stay in the foreground."""
     parser = argparse.ArgumentParser(prog="python -m local.stack", description=__doc__)
     parser.add_argument(
-        "--port", type=int, default=0, metavar="N", help="use twelve ports from N on (default: free ones)"
+        "--port", type=int, default=0, metavar="N", help="use fifteen ports from N on (default: free ones)"
     )
     return run(_up(parser.parse_args().port))
 

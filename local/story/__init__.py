@@ -7,6 +7,7 @@ import aiohttp
 from local.azureml import DEPLOYMENT
 from local.children import Child
 from local.stack import Stack
+from local.story.bypass import Bypass
 from local.story.chats import Chats
 from local.story.jobs import Jobs
 from local.story.scoring import Scoring
@@ -22,6 +23,7 @@ class Story:
         self.scoring = Scoring(self.stage, unguarded)
         self.chats = Chats(self.stage)
         self.jobs = Jobs(self.stage)
+        self.bypass = Bypass(self.stage)
 
 
 Step = tuple[str, str, Callable[[Story], Awaitable[str]]]
@@ -95,6 +97,17 @@ STEPS: list[Step] = [
         "bob joins, submits, is removed meanwhile",
         f"403 not-member {STATED}, still 403",
         lambda s: s.jobs.membership_lost(),
+    ),
+    (
+        "bypass: who gets around the gate",
+        "exit 1 open: any key, 5 by a role",
+        lambda s: s.bypass.found(),
+    ),
+    ("the fixes it prints are run", "exit 0 closed, 0 findings", lambda s: s.bypass.fixed()),
+    (
+        "bob is made Contributor higher up",
+        "exit 1 open: bob, inherited Contributor",
+        lambda s: s.bypass.opened_again(),
     ),
 ]
 """Who does what, what must come, and how it is done."""

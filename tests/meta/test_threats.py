@@ -22,13 +22,13 @@ PROMISED = {
     "I10",
     *span("D", 1, 8),
     "D10",
-    *span("E", 1, 6),
+    *span("E", 1, 8),
     "E10",
     "E12",
     "F39",
     *span("F", 44, 45),
 }
-"""What guarding online endpoints, models and batch endpoints has to meet."""
+"""What guarding online endpoints, models and batch endpoints, and telling who goes around, have to meet."""
 
 
 def test_every_promised_threat_is_in_the_table() -> None:

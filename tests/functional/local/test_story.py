@@ -51,10 +51,12 @@ async def test_every_step_comes_as_expected_where_answers_stream_too() -> None:
         ]
     assert came == {title: expected for title, expected, _ in STEPS}
     assert durable == [True, False, False]
-    ends = [re.sub(r".* > |, [0-9.]+ s", "", told) for told in seen.ended]
+    *jobs, around, closing = seen.ended
+    ends = [re.sub(r".* > |, [0-9.]+ s", "", told) for told in jobs]
     assert ends == ["Completed", "Canceled", "Completed"]
-    assert all(told.startswith("alice's job: ") for told in seen.shown)
-    assert len(seen.shown) > len(seen.ended)
+    assert sum(told.startswith("alice's job: ") for told in seen.shown) > len(jobs)
+    assert around == "these call it: heidi, ivan, judy, niaj, training-pipeline"
+    assert closing == "6 commands were run"
 
 
 SAID = [
@@ -74,6 +76,9 @@ SAID = [
     "text/event-stream",
     "data: [DONE]",
     '"id":"assistant"',
+    "OPEN",
+    "az role assignment delete",
+    "CLOSED",
     *["HTTP/1.1 204 "] * 4,
 ]
 """What the lines to paste have to give, in this order."""
@@ -113,5 +118,5 @@ async def test_make_up_prints_lines_that_work_and_ctrl_c_stops_it_all() -> None:
 
 async def _pasted(lines: str) -> str:
     """Give what comes of `lines` in a shell."""
-    shell = await asyncio.create_subprocess_exec("sh", "-c", lines, stdout=asyncio.subprocess.PIPE)
+    shell = await asyncio.create_subprocess_exec("sh", "-c", lines, cwd=ROOT, stdout=asyncio.subprocess.PIPE)
     return (await shell.communicate())[0].decode()
