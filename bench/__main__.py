@@ -23,6 +23,7 @@ SECTIONS = {
     "litellm": "bench.litellm",
     "counting": "bench.counting",
     "jobs": "bench.jobs",
+    "bypass": "bench.bypass",
 }
 
 
