@@ -5,7 +5,7 @@ SHELL := /bin/bash
 
 UV := $(shell uv --version >/dev/null 2>&1 && echo uv || echo .tools/bin/uv)
 PY := .venv/bin/python
-# Tests and the demo start many hosts, each of which would compile everything anew.
+# Tests and the demo start many processes: what these import is compiled once.
 unexport PYTHONDONTWRITEBYTECODE
 READY := .venv/.ready
 
@@ -18,7 +18,7 @@ help: ## list the targets
 	python3 -m pip install --quiet --disable-pip-version-check --target .tools uv
 
 $(READY): pyproject.toml uv.lock $(if $(findstring .tools,$(UV)),| .tools/bin/uv)
-	$(UV) sync --locked --quiet
+	$(UV) sync --locked --quiet --compile-bytecode
 	@touch $@
 
 demo: $(READY) ## play the story on this machine: who gets a prediction and who does not, and why

@@ -7,13 +7,13 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.functional.differences import CHUNKED_BODY
+from tests.functional.differences import CHUNKED_BODY, only
 from tests.functional.gates import CHAT, PROMPT, Gate
 from tests.functional.upstream import answer, chat, says
 from tests.functional.world import MEMBER, World
 from tests.unit.backends.hostile_bodies import HOSTILE, Hostile
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("stream")]
 JSON = {"Content-Type": "application/json"}
 RESPONSES = "/openai/v1/responses"
 MARKS = ("evil", "169.254", "hello", "etc/passwd", "conv_1", "pmpt_1", "resp_1", "sk-secret")

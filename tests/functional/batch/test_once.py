@@ -13,7 +13,7 @@ from tests.functional.batch.scene import Scene
 from tests.functional.differences import only
 from tests.functional.world import MEMBER
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = [pytest.mark.asyncio(loop_scope="module"), only("classic")]
 AT_ONCE = 50
 CROWD = 40
 """Starts of one caller at once."""
@@ -54,7 +54,6 @@ async def test_fifty_at_once_with_one_key_are_one_job(app: App, scene: Scene, hi
     assert len(scene.sent(told[0])) == 1
 
 
-@only("classic")
 @pytest.mark.parametrize("hidden", [False, True])
 async def test_two_instances_of_the_app_start_one_job(
     app: App, other: App, scene: Scene, hidden: bool
