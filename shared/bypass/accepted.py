@@ -9,9 +9,10 @@ from typing import Annotated, Final
 
 import msgspec
 
-from shared.bypass.finding import Finding
+from shared.bypass.finding import Finding, Severity, State
 from shared.bypass.inputs import decoded
 from shared.bypass.report import Allowance, AllowanceStatus
+from shared.bypass.wording import severity_rank, state_rank
 
 _LIST: Final = "accepted"
 _Text = Annotated[str, msgspec.Meta(min_length=1, max_length=1000)]
@@ -33,13 +34,18 @@ class Entry(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=Tru
     reason: _Text
     until: date
     """The last day (UTC) on which it is accepted."""
+    severity: Severity | None = None
+    """The worst severity in which it is accepted."""
+    state: State | None = None
+    """The state nearest to a call in which it is accepted."""
 
 
 def parse(data: bytes, name: str) -> tuple[Entry, ...]:
     """Return the entries of the file `name` that holds `data`; raise AllowFaults.
 
     A file whose name ends in `.json` is JSON, any other TOML; either way a list `accepted` of tables with `id`, `owner`,
-    `reason` and `until` and nothing else: a slip in a key could leave an acceptance without its end.
+    `reason` and `until`, perhaps `severity` and `state`, and nothing else: a slip in a key could leave an acceptance
+    without its end.
     """
     document = _document(data, name)
     if not isinstance(document, dict) or not isinstance(document.get(_LIST), list) or len(document) > 1:
@@ -62,24 +68,33 @@ def parse(data: bytes, name: str) -> tuple[Entry, ...]:
 def settle(
     entries: Iterable[Entry | Allowance], findings: Iterable[Finding], *, today: date
 ) -> tuple[Allowance, ...]:
-    """Return each of `entries` with what becomes of it `today` (UTC): used, expired, or for no finding there is."""
-    ids = {finding.id for finding in findings}
+    """Return each of `entries` with what becomes of it `today` (UTC).
+
+    It is used, or it has expired, or its finding is worse than what it accepts, or there is no such finding.
+    """
+    found = {finding.id: finding for finding in findings}
     return tuple(
         Allowance(
             id=entry.id,
             owner=entry.owner,
             reason=entry.reason,
             until=entry.until,
-            status=_status(entry, ids, today),
+            severity=entry.severity,
+            state=entry.state,
+            status=_status(entry, found.get(entry.id), today),
         )
         for entry in entries
     )
 
 
-def _status(entry: Entry | Allowance, ids: set[str], today: date) -> AllowanceStatus:
-    if entry.id not in ids:
+def _status(entry: Entry | Allowance, finding: Finding | None, today: date) -> AllowanceStatus:
+    if finding is None:
         return "unused"
-    return "used" if today <= entry.until else "expired"
+    if today > entry.until:
+        return "expired"
+    worse = entry.severity is not None and severity_rank(finding.severity) < severity_rank(entry.severity)
+    nearer = entry.state is not None and state_rank(finding.state) < state_rank(entry.state)
+    return "exceeded" if worse or nearer else "used"
 
 
 def _entry(found: object) -> Entry:

@@ -32,10 +32,12 @@ class Place(enum.Enum):
     """The workspace of an endpoint; an account itself."""
     SITE = "site"
     """The gate's site."""
+    BEARER = "bearer"
+    """Another site that has the gate's user-assigned identity."""
     IDENTITY = "identity"
     """The gate's user-assigned identity."""
     STORAGE = "storage"
-    """The storage account that holds the gate's package."""
+    """A storage account that holds the gate's package, or may."""
     TENANT = "tenant"
     """The root scope."""
     DENY = "deny"
@@ -51,8 +53,8 @@ class Reach(msgspec.Struct, frozen=True, kw_only=True):
     """What it is good for; goes on after "may"."""
     mark: str
     place: Place = Place.TARGET
-    below: str | None = None
-    """Children of the place at which it is as good: `deployments` for those of an endpoint."""
+    below: tuple[str, ...] = ()
+    """Children of the place at which it is as good, besides those that the action itself names."""
     is_data: bool = False
     severity: Severity | None = None
     """Where it is not that of the way."""
@@ -69,27 +71,30 @@ def _ml(
     mark: str,
     *,
     place: Place = Place.TARGET,
-    below: str | None = None,
     severity: Severity | None = None,
 ) -> Reach:
+    return Reach(way=way, action=_ML + action, says=says, mark=mark, place=place, severity=severity)
+
+
+def _beside(way: Way, action: str, says: str, mark: str, *, severity: Severity | None = None) -> Reach:
+    return _ml(way, action, says, mark, place=Place.PARENT, severity=severity)
+
+
+def _ai(way: Way, action: str, says: str, mark: str) -> Reach:
+    return Reach(way=way, action=_AI + action, says=says, mark=mark)
+
+
+def model(action: str, says: str, mark: str) -> Reach:
+    """Return the row of a data `action` that calls models."""
+    # A role on a project of the account reaches the models of the account through the project's address. Whether one on
+    # a deployment reaches that deployment is not verified, so it counts.
     return Reach(
-        way=way, action=_ML + action, says=says, mark=mark, place=place, below=below, severity=severity
+        way="invoke", action=action, says=says, mark=mark, below=("projects", "deployments"), is_data=True
     )
 
 
-def _beside(
-    way: Way, action: str, says: str, mark: str, *, below: str | None = None, severity: Severity | None = None
-) -> Reach:
-    return _ml(way, action, says, mark, place=Place.PARENT, below=below, severity=severity)
-
-
-def _ai(way: Way, action: str, says: str, mark: str, *, below: str | None = None) -> Reach:
-    return Reach(way=way, action=_AI + action, says=says, mark=mark, below=below)
-
-
 def _model(action: str, says: str, mark: str) -> Reach:
-    # A role on a project of the account reaches the models of the account through the project's address.
-    return Reach(way="invoke", action=_AI + action, says=says, mark=mark, below="projects", is_data=True)
+    return model(_AI + action, says, mark)
 
 
 _SECRETS: Final = (
@@ -98,9 +103,7 @@ _SECRETS: Final = (
     _beside("secrets", "metadata/secrets/read", "read stored secrets", "V ON2, BA1", severity="low"),
     _beside("secrets", "listKeys/action", "list the workspace's keys", "V ON2, BA1"),
     _beside("secrets", "listStorageAccountKeys/action", "list keys of the workspace's storage", "V BA1"),
-    _beside(
-        "secrets", "datastores/listsecrets/action", "list secrets of datastores", "V BA1", below="datastores"
-    ),
+    _beside("secrets", "datastores/listsecrets/action", "list secrets of datastores", "V BA1"),
 )
 
 
@@ -119,7 +122,6 @@ def _jobs(severity: Severity | None) -> tuple[Reach, ...]:
             "computes/applicationaccess/action",
             "work with the identity of a compute",
             "V RB9 / D",
-            below="computes",
             severity=severity,
         ),
     )
@@ -138,14 +140,12 @@ REACHES: Final[Mapping[Kind, tuple[Reach, ...]]] = MappingProxyType(
                 "onlineEndpoints/deployments/write",
                 "replace the model behind it",
                 "V RB9",
-                below="deployments",
             ),
             _beside(
                 "run-elsewhere",
                 "serverlessEndpoints/listKeys/action",
                 "list keys of serverless endpoints",
                 "E ON7",
-                below="serverlessEndpoints",
             ),
             _beside("run-elsewhere", "services/aks/score/action", "score at older services", "V RB9"),
             _beside("run-elsewhere", "services/aks/listkeys/action", "list keys of older services", "V RB9"),
@@ -160,7 +160,6 @@ REACHES: Final[Mapping[Kind, tuple[Reach, ...]]] = MappingProxyType(
                 "batchEndpoints/deployments/jobs/write",
                 "submit jobs to a deployment",
                 "V BA1",
-                below="deployments",
             ),
             _ml("keys", "batchEndpoints/listkeys/action", "list its keys", "U (V ON6 for the call)"),
             _ml("change-resource", "batchEndpoints/write", "change how it is asked", "V BA1 / D"),
@@ -169,7 +168,6 @@ REACHES: Final[Mapping[Kind, tuple[Reach, ...]]] = MappingProxyType(
                 "batchEndpoints/deployments/write",
                 "replace what it runs",
                 "V BA1 / D",
-                below="deployments",
             ),
             *_jobs(None),
             *_SECRETS,
@@ -192,18 +190,14 @@ REACHES: Final[Mapping[Kind, tuple[Reach, ...]]] = MappingProxyType(
                 "deployments/write",
                 "change what its deployments are",
                 "V RB3",
-                below="deployments",
             ),
-            _ai(
-                "change-resource", "projects/write", "change its projects", "V RB3 / E ON7", below="projects"
-            ),
+            _ai("change-resource", "projects/write", "change its projects", "V RB3 / E ON7"),
             _ai("secrets", "connections/listsecrets/action", "list secrets of connections", "V RB3 / E ON7"),
             _ai(
                 "secrets",
                 "projects/connections/listsecrets/action",
                 "list secrets of projects",
                 "V RB3 / E ON7",
-                below="projects",
             ),
         ),
     }

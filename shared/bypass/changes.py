@@ -7,12 +7,16 @@ commands of `az` alone; EXAMPLES has one of each kind.
 from __future__ import annotations
 
 import json
+import re
 import shlex
 import uuid
 from collections.abc import Mapping
 from typing import Final
 
 import msgspec
+
+from shared.bypass import shapes
+from shared.bypass.spelling import fold
 
 PIM_VERSION: Final = "2020-10-01"
 DENY_VERSION: Final = "2024-07-01-preview"
@@ -49,7 +53,7 @@ class EndEligibility(msgspec.Struct, frozen=True):
     def words(self) -> tuple[str, ...]:
         """Return the command's words after `az`."""
         scope = self.scope.removesuffix("/")
-        name = uuid.uuid5(_SPACE, f"{self.scope}\n{self.principal}\n{self.role}")
+        name = uuid.uuid5(_SPACE, f"{scope}\n{self.principal}\n{self.role}")
         body = {"principalId": self.principal, "roleDefinitionId": self.role, "requestType": "AdminRemove"}
         return _put(f"{scope}{REQUESTS}{name}", PIM_VERSION, {"properties": body})
 
@@ -125,7 +129,7 @@ class DeleteFederated(msgspec.Struct, frozen=True):
 
     def words(self) -> tuple[str, ...]:
         """Return the command's words after `az`."""
-        _, _, subscription, _, group, *_, identity, _, name = self.id.split("/")
+        _, _, subscription, _, group, *_, identity, _, name = self.id.removesuffix("/").split("/")
         return (
             *("identity", "federated-credential", "delete", "--subscription", subscription),
             *("--resource-group", group, "--identity-name", identity, "--name", name, "--yes"),
@@ -167,12 +171,32 @@ def command(change: Change) -> str:
 
 
 def is_plain(change: Change) -> bool:
-    """Say whether `az` takes each of the change's values for a value, and a terminal shows it as it is.
+    """Say whether each id has the shape of what the command is about, and `az` and a terminal take all as it is written.
 
-    What begins with a dash would be another option, with an at sign the name of a file to read.
+    Another id would do something else to something else. What begins with a dash would be another option, with an at
+    sign the name of a file to read.
     """
-    values = (getattr(change, name) for name in change.__struct_fields__)
-    return all(value.isprintable() and not value.startswith(("-", "@")) for value in values)
+    wanted = _SHAPES[type(change)]
+    values = {name: getattr(change, name) for name in change.__struct_fields__}
+    return all(
+        value.isprintable()
+        and not value.startswith(("-", "@"))
+        and (name not in wanted or wanted[name].fullmatch(fold(value)) is not None)
+        for name, value in values.items()
+    )
+
+
+_SHAPES: Final[Mapping[type[Change], Mapping[str, re.Pattern[str]]]] = {
+    DeleteAssignment: {"id": shapes.ASSIGNMENT},
+    EndEligibility: {"scope": shapes.SCOPE, "principal": shapes.NAME, "role": shapes.ROLE},
+    RemoveMember: {"group": shapes.NAME, "member": shapes.NAME},
+    RemoveOwner: {"group": shapes.NAME, "owner": shapes.NAME},
+    SetProperty: {"resource": shapes.RESOURCE, "path": shapes.PROPERTY, "value": shapes.NAME},
+    CreateRole: {},
+    Assign: {"principal": shapes.NAME, "scope": shapes.SCOPE},
+    DeleteFederated: {"id": shapes.FEDERATED},
+    PutDeny: {"scope": shapes.SCOPE},
+}
 
 
 def _put(path: str, api_version: str, body: Json) -> tuple[str, ...]:

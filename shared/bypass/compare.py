@@ -6,11 +6,12 @@ from collections.abc import Mapping
 from typing import Literal
 
 import msgspec
+from msgspec.structs import replace
 
 from shared.bypass.finding import Severity, Unread, Verdict
-from shared.bypass.report import BypassReport, ReportedFinding, ReportFault, counting
+from shared.bypass.report import BypassReport, Gate, ReportedFinding, ReportFault, counting
 from shared.bypass.spelling import fold
-from shared.bypass.wording import SEVERITIES, STATES
+from shared.bypass.wording import severity_rank, state_rank
 
 
 class Change(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -25,6 +26,8 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     version: Literal[1]
     target: str
+    gate_before: Gate | None
+    gate: Gate | None
     verdict_before: Verdict
     verdict: Verdict
     unread_before: tuple[Unread, ...]
@@ -41,19 +44,20 @@ def compare(old: BypassReport, new: BypassReport) -> Comparison:
     """Return what happened between `old` and `new`; raise ReportFault when they are not about the same target.
 
     A finding is worse when nobody accepts it any more, when its severity rises, or when it comes nearer to a call with
-    its severity the same; in this order.
+    its severity the same; in this order. An acceptance that does not say how bad the finding may become was given for
+    what it was: of one that became worse it is taken away.
     """
     if fold(old.target) != fold(new.target):
         raise ReportFault(f"these are about two targets, {old.target} and {new.target}")
     before = {finding.id: finding for finding in old.findings}
     after = {finding.id: finding for finding in new.findings}
-    both = [
-        Change(before=before[finding.id], after=finding) for finding in new.findings if finding.id in before
-    ]
+    both = [_change(before[finding.id], finding) for finding in new.findings if finding.id in before]
     steps = [(_step(change), change) for change in both]
     return Comparison(
         version=1,
         target=new.target,
+        gate_before=old.gate,
+        gate=new.gate,
         verdict_before=old.verdict,
         verdict=new.verdict,
         unread_before=old.unread,
@@ -73,8 +77,30 @@ def opening(comparison: Comparison, fail_on: Severity) -> int:
 
 
 def untold(comparison: Comparison) -> bool:
-    """Say whether more may have opened than is known, and less closed: not all could be read in the newer report."""
-    return bool(comparison.unread) or comparison.verdict == "not-proven"
+    """Say whether more may have opened than is known, and less closed.
+
+    That is so where not all could be read in the newer report, and where it is about another gate: the gate itself is no
+    way around it, so whoever is named as the gate is no longer found.
+    """
+    return bool(comparison.unread) or comparison.verdict == "not-proven" or regated(comparison)
+
+
+def regated(comparison: Comparison) -> bool:
+    """Say whether the two reports name two gates, or one of them none."""
+    return _named(comparison.gate_before) != _named(comparison.gate)
+
+
+def _named(gate: Gate | None) -> tuple[str, ...]:
+    return () if gate is None else tuple(fold(id_ or "") for id_ in (gate.principal_id, gate.site_id))
+
+
+def _change(before: ReportedFinding, after: ReportedFinding) -> Change:
+    accepted = after.accepted
+    if accepted is not None and _badness(after) > _badness(before):
+        foreseen = accepted.state if after.severity == before.severity else accepted.severity
+        if foreseen is None:
+            after = replace(after, accepted=None)
+    return Change(before=before, after=after)
 
 
 def _step(change: Change) -> int:
@@ -83,9 +109,9 @@ def _step(change: Change) -> int:
     return (after > before) - (after < before)
 
 
-def _weight(finding: ReportedFinding) -> tuple[bool, int, int]:
-    return (
-        finding.accepted is None,
-        -SEVERITIES.index(finding.severity),
-        -STATES.index(finding.state),
-    )
+def _weight(finding: ReportedFinding) -> tuple[bool, tuple[int, int]]:
+    return finding.accepted is None, _badness(finding)
+
+
+def _badness(finding: ReportedFinding) -> tuple[int, int]:
+    return -severity_rank(finding.severity), -state_rank(finding.state)

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from shared.bypass.compare import Change, Comparison, opening, untold
+from shared.bypass.compare import Change, Comparison, opening, regated, untold
 from shared.bypass.finding import Severity
-from shared.bypass.lines import Names, bounded, line, place, unread_lines
+from shared.bypass.lines import Names, bounded, gated, line, place, unread_lines
 from shared.bypass.report import ReportedFinding
-from shared.bypass.visible import visible
+from shared.bypass.visible import bare
 from shared.bypass.wording import VERDICT
 
 
@@ -19,11 +19,12 @@ def text(comparison: Comparison, fail_on: Severity) -> str:
 
 def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
     names = comparison.names
+    closed = "no longer found, which proves nothing" if untold(comparison) else "closed"
     parts = (
         (len(comparison.opened), "opened"),
         (len(comparison.worsened), "became worse"),
         (len(comparison.eased), "became better"),
-        (len(comparison.closed), "closed"),
+        (len(comparison.closed), closed.partition(",")[0]),
         (comparison.unchanged, "as before"),
     )
     told = ", ".join(f"{number:,} {what}" for number, what in parts if number) or "nothing to compare"
@@ -37,7 +38,12 @@ def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
             f"(at or above {fail_on}, not accepted)."
         )
     )
-    yield f"target  {visible(comparison.target, 1000)}"
+    yield f"target  {bare(comparison.target, 1000)}"
+    if regated(comparison):
+        yield ""
+        yield "another gate: what is gone may be the gate's own now, and nothing is proven closed"
+        yield f"  before  {gated(comparison.gate_before)}"
+        yield f"  now     {gated(comparison.gate)}"
     if comparison.unread:
         yield ""
         yield f"not read now ({len(comparison.unread):,}): more may have opened, and nothing is proven closed"
@@ -49,7 +55,6 @@ def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
     yield from _findings("opened", comparison.opened, comparison.target, names)
     yield from _changes("became worse", comparison.worsened, comparison.target, names)
     yield from _changes("became better", comparison.eased, comparison.target, names)
-    closed = "no longer found, which proves nothing" if untold(comparison) else "closed"
     yield from _findings(closed, comparison.closed, comparison.target, names)
 
 
@@ -62,13 +67,13 @@ def _findings(title: str, findings: Sequence[ReportedFinding], target: str, name
 def _changes(title: str, changes: Sequence[Change], target: str, names: Names) -> Iterator[str]:
     if changes:
         yield from ("", f"{title} ({len(changes):,})")
-        yield from bounded(changes, lambda one: f"{_line(one.after, target, names)}  was {_was(one.before)}")
+        yield from bounded(changes, lambda one: _line(one.after, target, names, _was(one.before)))
 
 
-def _line(finding: ReportedFinding, target: str, names: Names) -> str:
-    return f"{finding.severity:<8}  {line(finding, target=target, names=names)}"
+def _line(finding: ReportedFinding, target: str, names: Names, was: str | None = None) -> str:
+    return f"{finding.severity:<8}  {line(finding, target=target, names=names, was=was)}"
 
 
 def _was(finding: ReportedFinding) -> str:
-    accepted = "" if finding.accepted is None else ", accepted"
-    return f"{finding.severity}, {finding.state}{accepted}"
+    accepted = "" if finding.accepted is None else ", accepted as that"
+    return f"was {finding.severity}, {finding.state}{accepted}"

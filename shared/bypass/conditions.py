@@ -18,6 +18,7 @@ from shared.bypass import conditionsyntax as syntax
 from shared.bypass.entries import Condition
 from shared.bypass.patterns import Pattern
 from shared.bypass.spelling import fold
+from shared.ids import guid
 
 REQUESTED_ROLE: Final = "@request[microsoft.authorization/roleassignments:roledefinitionid]"
 """The role (its GUID) that a role assignment, still to be written, would assign."""
@@ -31,6 +32,7 @@ Attributes = Mapping[str, frozenset[str]]
 NO_ATTRIBUTES: Final[Attributes] = MappingProxyType({})
 
 _VERSION: Final = "2.0"
+_guid: Final = lru_cache(maxsize=4096)(guid)
 
 
 class Truth(enum.Enum):
@@ -68,12 +70,9 @@ def _truth(expression: syntax.Expression, action: str, attributes: Attributes) -
             return _compared(expression, attributes)
         case syntax.Not():
             return _opposite(_truth(expression.of, action, attributes))
-        case syntax.All():
-            found = {_truth(part, action, attributes) for part in expression.of}
-            return _first(found, Truth.FALSE, Truth.UNKNOWN)
-        case syntax.AnyOf():
-            found = {_truth(part, action, attributes) for part in expression.of}
-            return _first(found, Truth.TRUE, Truth.UNKNOWN)
+        case syntax.All() | syntax.AnyOf():
+            every = isinstance(expression, syntax.All)
+            return _joined(every, (_truth(part, action, attributes) for part in expression.of))
         case _:
             assert_never(expression)
 
@@ -82,23 +81,37 @@ def _compared(compare: syntax.Compare, attributes: Attributes) -> Truth:
     left = attributes.get(compare.attribute)
     if not left or (compare.single and not len(left) == len(compare.values) == 1):
         return Truth.UNKNOWN
-    met = _quantified(
+    return _joined(
         compare.every_left,
         (
-            _quantified(compare.every_right, (_equal(one, other, compare) for other in compare.values))
+            _joined(compare.every_right, (_equal(one, other, compare) for other in compare.values))
             for one in left
         ),
     )
-    return _plain(met=met)
 
 
-def _quantified(every: bool, met: Iterable[bool]) -> bool:
-    return all(met) if every else any(met)
+def _joined(every: bool, truths: Iterable[Truth]) -> Truth:
+    """Return whether every one of `truths` holds, or any of them: one may decide for all."""
+    decides, found = (Truth.FALSE, Truth.TRUE) if every else (Truth.TRUE, Truth.FALSE)
+    for truth in truths:
+        if truth is decides:
+            return truth
+        if truth is Truth.UNKNOWN:
+            found = truth
+    return found
 
 
-def _equal(one: str, other: str, compare: syntax.Compare) -> bool:
-    same = one == other if compare.sensitive else fold(one) == fold(other)
-    return same is not compare.negated
+def _equal(one: str, other: str, compare: syntax.Compare) -> Truth:
+    """Return how two ids compare: they are certainly others only if both are written as Azure writes them.
+
+    How Azure reads an id in capitals, without dashes or with a path before it is not known.
+    """
+    if one == other or (not compare.sensitive and fold(one) == fold(other)):
+        same = Truth.TRUE
+    else:
+        first, second = _guid(one), _guid(other)
+        same = Truth.UNKNOWN if first is None or second is None or first == second else Truth.FALSE
+    return _opposite(same) if compare.negated else same
 
 
 def _plain(*, met: bool) -> Truth:
@@ -109,10 +122,3 @@ def _opposite(truth: Truth) -> Truth:
     if truth is Truth.UNKNOWN:
         return truth
     return _plain(met=truth is Truth.FALSE)
-
-
-def _first(found: set[Truth], *order: Truth) -> Truth:
-    """Return the first of `order` that was found; else the one that is left."""
-    return next(
-        (truth for truth in order if truth in found), Truth.TRUE if order[0] is Truth.FALSE else Truth.FALSE
-    )

@@ -1,7 +1,8 @@
 """Deny assignments: what they take from whom, before any role is looked at (protocols 8.1, 8.6).
 
 A deny closes a way only where that is certain. One in doubt (an exclusion or a condition that cannot be told, a management
-group that may not stand above the scope) leaves everybody able, and says so. One with effect `audit` closes nothing.
+group that may not stand above the scope, a read or a data action that people cannot deny) leaves everybody able, and says
+so. One with effect `audit` closes nothing.
 """
 
 from __future__ import annotations
@@ -98,7 +99,12 @@ class Denies:
             truth = holds(deny.condition, question.action, question.attributes)
             itself = question.action in _ITS_OWN and not question.is_data and not deny.system_protected
             if here and truth is not Truth.FALSE and not itself:
-                certain = match.truth is Truth.TRUE and truth is Truth.TRUE and self._is_near(deny, question)
+                certain = (
+                    match.truth is Truth.TRUE
+                    and truth is Truth.TRUE
+                    and self._is_near(deny, question)
+                    and (deny.system_protected or _can_be_denied(question))
+                )
                 matching.append((deny, self._covers(at), certain))
         return Barrier(matching)
 
@@ -127,6 +133,11 @@ class Denies:
         return found
 
 
+def _can_be_denied(question: Question) -> bool:
+    """Say whether people can deny what is asked: Azure refuses reads and data actions (protocols 8.6)."""
+    return not question.is_data and not question.action.endswith("/read")
+
+
 def _members(listed: tuple[Listed, ...], directory: Directory) -> tuple[frozenset[str], bool]:
     """Return `listed` and all who are in the groups among them, and whether there may be more."""
     found = {principal.id for principal in listed}
@@ -134,8 +145,14 @@ def _members(listed: tuple[Listed, ...], directory: Directory) -> tuple[frozense
     for principal in listed:
         if directory.is_group(principal.id):
             for nested in directory.nested(principal.id):
-                found.update(directory.members.get(nested.group, ()))
-                more = more or directory.is_opaque(nested.group)
+                members = directory.members.get(nested.group, ())
+                found.update(members)
+                # A member of which nothing is known may be a group, and have members of its own.
+                more = (
+                    more
+                    or directory.is_opaque(nested.group)
+                    or any(directory.type_of(member) is PrincipalType.UNKNOWN for member in members)
+                )
         elif directory.type_of(principal.id) is PrincipalType.UNKNOWN:
             more = more or principal.type not in _NO_GROUPS
     return frozenset(found), more

@@ -99,6 +99,10 @@ class DenyAssignment(msgspec.Struct, frozen=True, kw_only=True):
     """False for effect `audit`, and for an effect that is not known: neither is taken to close anything."""
     system_protected: bool
     """Made by Azure (deployment stacks, managed applications): nobody can remove it directly."""
+    effect_told: bool
+    """The version of the interface that was asked tells effects, or there is no choice: Azure's own are enforced."""
+    exclusions_told: bool
+    """Whom and what it leaves out is there, if only as empty lists."""
 
 
 def role_key(role: str) -> str:
@@ -128,12 +132,12 @@ def role_definition(fields: Fields) -> RoleDefinition:
     permissions = []
     for found in fields.objects("permissions"):
         for name in ("actions", "dataActions"):
-            if not found.has(name):
+            if found.get(name) is None:
                 raise found.fault(
                     name, "is missing; read role definitions with api-version 2022-05-01-preview"
                 )
         permissions.append(_permission(found))
-    if not fields.has("permissions"):
+    if fields.get("permissions") is None:
         raise fields.fault("permissions", "is missing")
     written = fields.text("id")
     return RoleDefinition(
@@ -201,19 +205,27 @@ def deny_assignment(fields: Fields) -> DenyAssignment:
     """Return the deny assignment that `fields` are; raise SnapshotFault."""
     everyone, principals = _principals(fields, "principals")
     excludes_everyone, excluded = _principals(fields, "excludePrincipals")
+    effect, protected = fields.maybe("denyAssignmentEffect"), fields.flag("isSystemProtected")
+    permissions = tuple(fields.objects("permissions"))
+    left_out = (
+        fields.get("excludePrincipals"),
+        *(found.get(name) for found in permissions for name in ("notActions", "notDataActions")),
+    )
     return DenyAssignment(
         id=fields.text("id"),
         name=fields.maybe("denyAssignmentName"),
         scope=scope_of(fields),
-        permissions=tuple(map(_permission, fields.objects("permissions"))),
+        permissions=tuple(map(_permission, permissions)),
         condition=_condition(fields),
         everyone=everyone,
         principals=principals,
         excludes_everyone=excludes_everyone,
         excluded=excluded,
         only_here=fields.flag("doNotApplyToChildScopes"),
-        enforced=fold(fields.maybe("denyAssignmentEffect") or "enforced") == "enforced",
-        system_protected=fields.flag("isSystemProtected"),
+        enforced=fold(effect or "enforced") == "enforced",
+        system_protected=protected,
+        effect_told=effect is not None or protected,
+        exclusions_told=None not in left_out,
     )
 
 

@@ -114,9 +114,16 @@ def texts(value: object, place: str) -> tuple[str, ...]:
 
 
 def unpadded(value: object, place: str) -> str:
-    """Return `value`, a text; raise SnapshotFault for blanks around it: it would match nothing, and nobody would see."""
+    """Return `value`, a text; raise SnapshotFault for what would match nothing, or could not be printed.
+
+    That is blanks around it, which nobody would see, and halves of surrogate pairs.
+    """
     if not isinstance(value, str) or not value:
         raise SnapshotFault(place, "is not text")
     if value != value.strip():
         raise SnapshotFault(place, "has blanks around it")
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        raise SnapshotFault(place, "has half of a character in it") from None
     return value

@@ -11,7 +11,7 @@ from typing import Final
 
 import msgspec
 
-from shared.bypass import changes
+from shared.bypass.cautions import cautions
 from shared.bypass.changes import (
     Assign,
     Change,
@@ -24,17 +24,12 @@ from shared.bypass.changes import (
     RemoveOwner,
     SetProperty,
 )
-from shared.bypass.entries import Assignment
 from shared.bypass.finding import Finding, Severity
 from shared.bypass.readback import parse
-from shared.bypass.scopes import at_or_above
+from shared.bypass.scopes import canonical
 from shared.bypass.snapshot import Snapshot
 from shared.bypass.spelling import fold
 from shared.bypass.ways.bundle import SEVERITIES
-
-_NARROWER: Final = "NARROWER-SCOPE"
-_MEMBER: Final = "OBJECT-ID-OF-THE-MEMBER"
-_TYPES: Final = {"user": "User", "group": "Group", "servicePrincipal": "ServicePrincipal"}
 
 
 class Step(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -68,36 +63,43 @@ def plan(
         fold(grant.assignment_id) for finding in wanted if finding.way == "grant" for grant in finding.grants
     }
     parsed = {text: parse(text) for text in reasons}
-    ordered = sorted(parsed, key=lambda text: (_turn(parsed[text], assigning), text))
-    about = _about(snapshot)
-    return tuple(
-        Step(
-            command=text,
-            findings=tuple(sorted(reasons[text])),
-            caution=about(parsed[text])[0],
-            instead=about(parsed[text])[1],
+    taken = _taken(snapshot)
+    assigns = {text: taken(change) in assigning for text, change in parsed.items()}
+    ordered = sorted(parsed, key=lambda text: (_turn(parsed[text], assigns=assigns[text]), text))
+    told = cautions(snapshot, (parsed[text] for text in ordered if assigns[text]))
+    steps = []
+    for text in ordered:
+        caution, instead = told(parsed[text])
+        steps.append(
+            Step(command=text, findings=tuple(sorted(reasons[text])), caution=caution, instead=instead)
         )
-        for text in ordered
-    )
+    return tuple(steps)
 
 
 def _gone(snapshot: Snapshot, findings: Iterable[Finding]) -> set[str]:
     """Return the ids, folded, of the assignments that the fixes of `findings` remove."""
+    taken = _taken(snapshot)
+    return {taken(parse(text)) for text in {text for finding in findings for text in finding.fix}}
+
+
+def _taken(snapshot: Snapshot) -> Callable[[Change], str]:
+    """Return what tells the id, folded, of the assignment that a change removes; nothing for another change."""
     eligible = {
-        (fold(assignment.written_scope), assignment.principal, fold(assignment.written_role)): assignment.id
+        (assignment.scope, assignment.principal, fold(assignment.written_role)): assignment.id
         for assignment in snapshot.assignments
         if assignment.eligible
     }
-    gone = set()
-    for text in {text for finding in findings for text in finding.fix}:
-        match parse(text):
+
+    def taken(change: Change) -> str:
+        match change:
             case DeleteAssignment(id=found):
-                gone.add(fold(found))
+                return fold(found)
             case EndEligibility(scope=scope, principal=principal, role=role):
-                gone.add(fold(eligible.get((fold(scope), fold(principal), fold(role)), "")))
+                return fold(eligible.get((canonical(scope) or "", fold(principal), fold(role)), ""))
             case _:
-                pass
-    return gone
+                return ""
+
+    return taken
 
 
 def _matters(snapshot: Snapshot, finding: Finding, change: Change, gone: set[str]) -> bool:
@@ -112,13 +114,16 @@ def _matters(snapshot: Snapshot, finding: Finding, change: Change, gone: set[str
     return not (granting & held or granting) <= gone
 
 
-def _turn(change: Change, assigning: set[str]) -> int:
-    """Return how late a change comes."""
+def _turn(change: Change, *, assigns: bool) -> int:
+    """Return how late a change comes; `assigns` is whether it takes from somebody what they assign roles by."""
     match change:
         case SetProperty(path="authMode" | "disableLocalAuth"):
             return 2
-        case DeleteAssignment() if fold(change.id) in assigning:
+        case DeleteAssignment() if assigns:
             return 6
+        case EndEligibility() if assigns:
+            # Who works by what they have activated loses it with this.
+            return 7
     return _TURNS[type(change)]
 
 
@@ -130,52 +135,6 @@ _TURNS: Final[Mapping[type[Change], int]] = {
     RemoveOwner: 3,
     EndEligibility: 4,
     DeleteAssignment: 5,
-    SetProperty: 7,
-    PutDeny: 8,
+    SetProperty: 8,
+    PutDeny: 9,
 }
-
-
-def _about(snapshot: Snapshot) -> Callable[[Change], tuple[str | None, tuple[str, ...]]]:
-    """Return what tells of a change what it does besides, and what could be done instead."""
-    listed = {
-        fold(assignment.id): assignment for assignment in snapshot.assignments if not assignment.eligible
-    }
-
-    def about(change: Change) -> tuple[str | None, tuple[str, ...]]:
-        match change:
-            case DeleteAssignment(id=found) if fold(found) in listed:
-                return _removed(snapshot, listed[fold(found)])
-            case SetProperty(path="authMode" | "disableLocalAuth"):
-                return "Clients that use keys are refused from then on.", ()
-            case SetProperty(path="publicNetworkAccess"):
-                return "Give the gate a private endpoint to it first: the gate comes from outside too.", ()
-            case RemoveOwner():
-                return "Name another owner first where the group would have none.", ()
-            case Assign():
-                return "Takes up to ten minutes to count: wait until the gate's calls are answered.", ()
-            case _:
-                return None, ()
-
-    return about
-
-
-def _removed(snapshot: Snapshot, assignment: Assignment) -> tuple[str | None, tuple[str, ...]]:
-    cautions = []
-    instead = []
-    inherited = assignment.scope in at_or_above(snapshot.scope)[1:] or assignment.scope.startswith(
-        "/providers/microsoft.management/"
-    )
-    name = snapshot.directory.name_of(assignment.principal) or assignment.principal
-    if inherited:
-        cautions.append(
-            f"Takes from {name} all that the role gives anywhere in {assignment.written_scope}, not here alone."
-        )
-        kind = _TYPES.get(str(assignment.principal_type))
-        if kind is not None:
-            role = assignment.written_role.rpartition("/")[2]
-            narrower = Assign(assignment.principal, kind, role, _NARROWER)
-            instead.append(changes.command(narrower))
-    if snapshot.directory.is_group(assignment.principal):
-        cautions.append("Every member of the group loses it.")
-        instead.append(changes.command(RemoveMember(assignment.principal, _MEMBER)))
-    return " ".join(cautions) or None, tuple(instead)

@@ -19,6 +19,7 @@ from shared.bypass.wording import counted
 _IDS: Final = 3
 """Findings that are named for one command."""
 _SENTENCE: Final = 1_000
+_NO_GATE: Final = "No gate is named, so these take the access from everybody, a gate included. Name it (--gate), or leave out what is its."
 
 
 class Closing(msgspec.Struct, frozen=True, kw_only=True):
@@ -45,6 +46,8 @@ def _lines(closing: Closing) -> Iterator[str]:
         f"about {place(closing.report.target)}, in a safe order."
     )
     yield "# Nothing has run them. --what-if judges what would remain. Read every caution, and run them one by one."
+    if steps and closing.case.snapshot.gate.principal is None:
+        yield f"# caution: {_NO_GATE}"
     for number, step in enumerate(steps, 1):
         yield ""
         yield f"# {number}. for {_ids(step.findings)}"
@@ -85,6 +88,8 @@ def _seal(seal: Seal | None) -> Iterator[str]:
         return
     yield f"# The seal. {seal.denies}"
     yield f"# {seal.state}"
+    if seal.caution is not None:
+        yield f"# caution: {visible(seal.caution, _SENTENCE)}"
     yield f"# {_command(seal.command)}"
     yield f"# Its canary. {seal.proof}"
     for command in seal.canary:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Final
 
+import msgspec
+
 from shared.bypass.actions import Place, Reach
 from shared.bypass.finding import Severity
 
@@ -26,7 +28,17 @@ def _slot(action: str, says: str) -> Reach:
         says=says,
         mark="E RB11 / D",
         place=Place.SITE,
-        below="slots",
+    )
+
+
+def _store(action: str, *, is_data: bool = False) -> Reach:
+    return Reach(
+        way="take-gate",
+        action=_STORE + action,
+        says="write the package that the gate runs",
+        mark="E RB11 / D",
+        place=Place.STORAGE,
+        is_data=is_data,
     )
 
 
@@ -83,14 +95,8 @@ LIFT_PROTECTED: Final = (
 )
 """For those that Azure made: nobody deletes them directly."""
 
-GATE: Final = (
-    Reach(
-        way="take-gate",
-        action="Microsoft.Web/sites/write",
-        says="change the gate's site",
-        mark="E RB11 / D",
-        place=Place.SITE,
-    ),
+_SITE: Final = (
+    _site("write", "change the gate's site", "E RB11 / D"),
     _site("config/write", "change the gate's settings and its sign-in", "E RB11 / D"),
     _site("config/list/action", "read the gate's settings and publishing credentials", "E RB11 / D"),
     _site("publishxml/action", "read the gate's publishing profile", "E RB11 / D"),
@@ -127,6 +133,17 @@ GATE: Final = (
     _slot("sourcecontrols/write", "change where a slot's code is from"),
     _slot("deployments/write", "deploy to a slot"),
     _slot("slotsswap/action", "swap the gate's slots"),
+)
+GATE: Final = (
+    *_SITE,
+    # Code of another app that has the identity is the gate before the target.
+    *(
+        msgspec.structs.replace(
+            reach, place=Place.BEARER, says="change another app that has the gate's identity"
+        )
+        for reach in _SITE
+        if reach.severity is None
+    ),
     Reach(
         way="take-gate",
         action=f"{_MANAGED}assign/action",
@@ -140,35 +157,37 @@ GATE: Final = (
         says="let tokens from elsewhere stand for the gate's identity",
         mark="E RB11",
         place=Place.IDENTITY,
-        below="federatedIdentityCredentials",
     ),
     *(
-        Reach(
-            way="take-gate",
-            action=f"{_STORE}{action}",
-            says="write the package that the gate runs",
-            mark="E RB11 / D",
-            place=Place.STORAGE,
-        )
+        _store(action)
         for action in (
             "write",
             "listKeys/action",
             "regeneratekey/action",
             "listAccountSas/action",
             "listServiceSas/action",
+            # By SFTP, from another account, or back to how it was.
+            "localUsers/write",
+            "localUsers/listKeys/action",
+            "localUsers/regeneratePassword/action",
+            "objectReplicationPolicies/write",
+            "restoreBlobRanges/action",
         )
     ),
     *(
-        Reach(
-            way="take-gate",
-            action=f"{_STORE}blobServices/containers/blobs/{action}",
-            says="write the package that the gate runs",
-            mark="E RB11 / D",
-            place=Place.STORAGE,
-            below="blobServices",
-            is_data=True,
+        _store(action, is_data=True)
+        for action in (
+            "blobServices/containers/blobs/write",
+            "blobServices/containers/blobs/add/action",
+            "blobServices/containers/blobs/move/action",
+            "blobServices/containers/blobs/runAsSuperUser/action",
+            # Off the Flex Consumption plan the code may lie in a file share.
+            "fileServices/fileshares/files/write",
+            "fileServices/fileshares/files/modifypermissions/action",
+            "fileServices/fileshares/files/actassuperuser/action",
+            "fileServices/writeFileBackupSemantics/action",
+            "fileServices/takeOwnership/action",
         )
-        for action in ("write", "add/action", "move/action", "runAsSuperUser/action")
     ),
 )
 """What takes the gate over."""

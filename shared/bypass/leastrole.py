@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import Final
 
 import msgspec
 
-from shared.bypass.actions import Kind
-from shared.bypass.changes import Assign, Change, CreateRole, Json, named, text
+from shared.bypass.actions import Kind, Place, Reach
+from shared.bypass.changes import Assign, Change, CreateRole, is_plain, named, text
 from shared.bypass.patterns import Pattern
 from shared.bypass.spelling import fold
 
@@ -18,7 +18,7 @@ _ML: Final = "Microsoft.MachineLearningServices/workspaces/"
 
 OPENAI_USER: Final = "5e0bd9bd-7b93-4f28-af87-19fc36ad61bd"
 """Cognitive Services OpenAI User: the smallest built-in role that calls models (6.3)."""
-OPENAI_USER_PERMISSIONS: Final[Json] = MappingProxyType(
+OPENAI_USER_PERMISSIONS: Final[Mapping[str, list[str]]] = MappingProxyType(
     {
         "actions": ["Microsoft.CognitiveServices/*/read"],
         "dataActions": [
@@ -112,6 +112,11 @@ _LADDERS: Final[Mapping[Kind, tuple[Rung, ...]]] = MappingProxyType(
                 why="Beside or instead of Cognitive Services OpenAI User, for Foundry Models.",
                 data_actions=("Microsoft.CognitiveServices/accounts/MaaS/*",),
             ),
+            Rung(
+                name="Groupgate caller of responses",
+                why="Beside Cognitive Services OpenAI User, whose definition need not have them, for responses.",
+                data_actions=("Microsoft.CognitiveServices/accounts/OpenAI/responses/*",),
+            ),
         ),
     }
 )
@@ -126,6 +131,7 @@ _NEEDED: Final[Mapping[Kind, tuple[str, ...]]] = MappingProxyType(
         ),
     }
 )
+_BLOBS: Final = "microsoft.storage/storageaccounts/blobservices/"
 _PERMISSIONS: Final = ("Actions", "NotActions", "DataActions", "NotDataActions")
 _PATTERNS: Final = {kind: tuple(map(Pattern, patterns)) for kind, patterns in _NEEDED.items()}
 
@@ -136,6 +142,19 @@ def is_needed(kind: Kind, action: str) -> bool:
     What it only reads is judged elsewhere: reads are told as more than it needs where they open something.
     """
     return any(pattern.matches(fold(action)) for pattern in _PATTERNS[kind])
+
+
+def is_for_host(reach: Reach) -> bool:
+    """Say whether the gate's host works by it: it reads and writes blobs of the storage of its package as the gate."""
+    return reach.place is Place.STORAGE and fold(reach.action).startswith(_BLOBS)
+
+
+def is_given(kind: Kind, action: str) -> bool:
+    """Say whether the least roles permit `action`."""
+    patterns = [pattern for rung in _LADDERS[kind] for pattern in (*rung.actions, *rung.data_actions)]
+    if kind is Kind.ACCOUNT:
+        patterns += OPENAI_USER_PERMISSIONS["dataActions"]
+    return _gives(patterns, [action])
 
 
 def definitions(kind: Kind, scope: str) -> tuple[CreateRole, ...]:
@@ -154,12 +173,26 @@ def reasons(kind: Kind) -> tuple[str, ...]:
     return tuple(rung.why for rung in _LADDERS[kind])
 
 
-def first(kind: Kind, scope: str, gate: str) -> tuple[Change, ...]:
-    """Return what gives the identity `gate` the least that calls the target `scope`."""
+def first(kind: Kind, scope: str, gate: str, lost: Iterable[str] | None = None) -> tuple[Change, ...]:
+    """Return what gives the identity `gate` the least that calls the target `scope`; nothing if no command can say it.
+
+    Of an account's roles only those that permit any of the actions `lost`; all of them, if that is not told.
+    """
+    rungs = _LADDERS[kind][:1]
+    found: list[Change] = []
     if kind is Kind.ACCOUNT:
-        return (Assign(gate, "ServicePrincipal", OPENAI_USER, scope),)
-    rung = _LADDERS[kind][0]
-    return _role(rung, scope), Assign(gate, "ServicePrincipal", _called(rung, scope), scope)
+        rungs = tuple(rung for rung in _LADDERS[kind] if _gives(rung.data_actions, lost))
+        if not rungs or _gives(OPENAI_USER_PERMISSIONS["dataActions"], lost):
+            found.append(Assign(gate, "ServicePrincipal", OPENAI_USER, scope))
+    for rung in rungs:
+        found += (_role(rung, scope), Assign(gate, "ServicePrincipal", _called(rung, scope), scope))
+    return tuple(found) if all(map(is_plain, found)) else ()
+
+
+def _gives(patterns: Iterable[str], lost: Iterable[str] | None) -> bool:
+    return lost is None or any(
+        pattern.matches(fold(action)) for pattern in map(Pattern, patterns) for action in lost
+    )
 
 
 def _called(rung: Rung, scope: str) -> str:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Final
 
 from shared.bypass.finding import Principal, Unread
-from shared.bypass.report import ReportedFinding
+from shared.bypass.report import Acceptance, Gate, ReportedFinding
 from shared.bypass.spelling import fold
-from shared.bypass.visible import quoted, visible
+from shared.bypass.visible import bare, named, quoted, visible
 from shared.bypass.wording import counted
 
 MOST: Final = 50
@@ -31,21 +31,42 @@ def who(principal: Principal, target: str) -> str:
     if fold(principal.id) == fold(target):
         return "the resource itself"
     if principal.id.startswith("/"):
-        return f"{visible(principal.type, _NAME)} {place(principal.id)}"
-    kind = f"{visible(principal.type, _NAME)} {visible(principal.id, _ID)}"
+        return f"{bare(principal.type, _NAME)} {place(principal.id)}"
+    kind = f"{bare(principal.type, _NAME)} {bare(principal.id, _ID)}"
     name = principal.display_name
     return kind if name is None else f"{quoted(name, _NAME)} ({kind})"
 
 
 def place(id_: str) -> str:
     """Return the last type and name of an ARM id, such as `onlineEndpoints/fraud`."""
-    return visible("/".join(id_.rstrip("/").rsplit("/", 2)[-2:]), _ID)
+    return bare("/".join(id_.rstrip("/").rsplit("/", 2)[-2:]), _ID)
+
+
+def gated(gate: Gate | None) -> str:
+    """Return what the gate is."""
+    if gate is None:
+        return "none is named"
+    named = (("site", gate.site_id), ("identity", gate.principal_id))
+    said = ", ".join(f"{what} {bare(id_, 1000)}" for what, id_ in named if id_ is not None)
+    return "; ".join(filter(None, (said, unlooked(gate))))
+
+
+def unlooked(gate: Gate) -> str:
+    """Return what of the gate nobody looked at, for the snapshot does not name it; empty for nothing."""
+    if gate.site_id is None:
+        return "its site is not named: who may take it over was not looked for"
+    return "" if gate.site_read else "the site is not in the snapshot: what it is made of was not looked at"
+
+
+def bounds(accepted: Acceptance) -> str:
+    """Return how bad what is accepted may become, to be said after something else; empty where nobody said."""
+    most = [*filter(None, (accepted.severity, accepted.state))]
+    return f", at most {' and '.join(most)}" if most else ""
 
 
 def called(id_: str, names: Names) -> str:
     """Return the name of a group or role, or its id where nobody says one."""
-    name = names.get(id_)
-    return visible(id_, _ID) if name is None else quoted(name, _NAME)
+    return named(id_, names.get(id_))
 
 
 def through(groups: Sequence[str], names: Names) -> str:
@@ -56,20 +77,25 @@ def through(groups: Sequence[str], names: Names) -> str:
     return " > ".join(shown)
 
 
-def line(finding: ReportedFinding, *, target: str, names: Names) -> str:
-    """Return `finding` in one line, without its severity."""
+def line(finding: ReportedFinding, *, target: str, names: Names, was: str | None = None) -> str:
+    """Return `finding` in one line, without its severity; `was` is what it was before.
+
+    What the report says of it stands in square brackets at the end, and nothing else does: those in names are escaped.
+    """
     via = through(finding.via, names)
     marks: list[str] = [] if finding.state == "active" else [finding.state]
     if finding.accepted is not None:
         marks.append(f"accepted until {finding.accepted.until} by {visible(finding.accepted.owner, _NAME)}")
-    return "".join(
+    if was is not None:
+        marks.append(was)
+    told = "".join(
         (
-            f"{visible(finding.id, _ID)}  {finding.way:<15}  {who(finding.principal, target)}",
+            f"{bare(finding.id, _ID)}  {finding.way:<15}  {who(finding.principal, target)}",
             f" via {via}" if via else "",
             f": {visible(finding.detail, _SENTENCE)}",
-            f"  [{'; '.join(marks)}]" if marks else "",
         )
-    )
+    ).replace("[", "\\[")
+    return f"{told}  [{'; '.join(marks)}]" if marks else told
 
 
 def unread_lines(unread: Sequence[Unread]) -> Iterator[str]:

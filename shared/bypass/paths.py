@@ -11,13 +11,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, get_args
 
-from shared.bypass import leastrole
 from shared.bypass.actions import Kind
 from shared.bypass.changes import command
 from shared.bypass.finding import Finding, Report, State, Unread, Verdict, Way
 from shared.bypass.grants import Doubt
 from shared.bypass.indirect import GATE
 from shared.bypass.snapshot import Snapshot
+from shared.bypass.visible import named
 from shared.bypass.ways import direct, gate, granting, keeping, owners, settings
 from shared.bypass.ways.asking import Asker
 from shared.bypass.ways.bundle import SEVERITIES, Ledger, Step
@@ -30,6 +30,8 @@ __all__ = ["judge", "verdict"]
 
 _OPENS: Final = SEVERITIES[: SEVERITIES.index("low")]
 _WAYS: Final[tuple[Way, ...]] = get_args(Way)
+_CARRIED: Final[frozenset[Way]] = frozenset({"invoke", "run-elsewhere"})
+"""What Azure Machine Learning itself carries out, and not Azure Resource Manager."""
 _KEYS: Final[dict[Keys, State]] = {
     Keys.TAKEN: "active",
     Keys.UNTOLD: "conditional",
@@ -43,7 +45,7 @@ def judge(snapshot: Snapshot) -> Report:
     asker, people = Asker(snapshot), People(snapshot)
     steps = _steps(about, asker)
     own = gate.own(about, steps)
-    ledger = Ledger(snapshot, _removal(about, asker, own.needed))
+    ledger = Ledger(snapshot, _removal(about, asker, own))
     merger = Merger(snapshot, people, ledger)
     owning = owners.Owners(snapshot, asker, people, ledger, _worth(about, _all(steps)))
 
@@ -59,7 +61,7 @@ def judge(snapshot: Snapshot) -> Report:
         *owning.unread(),
         *_definitions(steps),
         *_members(findings),
-        *_unproven(about, asker, steps.get("invoke", ())),
+        *_unproven(about, asker, _worth(about, _all(steps))),
     }
     findings.sort(key=_order)
     listed = tuple(sorted(unread, key=lambda entry: (entry.what, entry.why)))
@@ -77,9 +79,10 @@ def verdict(findings: Iterable[Finding], unread: Sequence[Unread]) -> Verdict:
 
 def _steps(about: Case, asker: Asker) -> dict[Way, list[Step]]:
     """Return by way what was asked and found, deny assignments last: which of them matter the rest shows."""
+    table = direct.table(about)
     found = [
-        *direct.steps(about, asker),
-        *granting.steps(about, asker),
+        *direct.asked(about, asker, table),
+        *granting.steps(about, asker, (*table, *GATE)),
         *direct.asked(about, asker, GATE),
     ]
     steps: dict[Way, list[Step]] = {}
@@ -102,11 +105,9 @@ def _worth(about: Case, steps: Iterable[Step]) -> list[Step]:
     ]
 
 
-def _removal(about: Case, asker: Asker, needed: frozenset[str]) -> Removal:
-    principal = about.snapshot.gate.principal
-    first = () if principal is None else leastrole.first(about.kind, about.target, principal)
+def _removal(about: Case, asker: Asker, own: gate.Own) -> Removal:
     return Removal(
-        last=keeping.last(about, asker), needed=needed, gate_first=tuple(command(change) for change in first)
+        last=keeping.last(about, asker), needed=own.needed, gate_first=tuple(map(command, own.first))
     )
 
 
@@ -126,19 +127,20 @@ def _members(findings: Iterable[Finding]) -> Iterator[Unread]:
     for finding in findings:
         principal = finding.principal
         if principal.type in {"group", "foreignGroup"} and finding.way != "group-owner":
-            name = principal.display_name or principal.id
+            name = named(principal.id, principal.display_name)
             yield Unread(what=f"members of group {name}", why="are not all in the snapshot's directory")
 
 
-def _unproven(about: Case, asker: Asker, invoke: Sequence[Step]) -> Iterator[Unread]:
-    """Yield the deny assignments that alone keep somebody from calling an endpoint.
+def _unproven(about: Case, asker: Asker, worth: Iterable[Step]) -> Iterator[Unread]:
+    """Yield the deny assignments that alone keep somebody from calling an endpoint, or from running its model elsewhere.
 
-    Azure Machine Learning answers calls itself, and whether it obeys deny assignments is not documented (8.6, 9.1).
+    Azure Machine Learning answers these itself, and whether it obeys deny assignments is not documented (8.6, 9.1).
     """
     if about.kind is Kind.ACCOUNT:
         return
     own = about.snapshot.gate.principal
-    found = {deny for step in invoke for ids in asker.kept_out(step.answer, but=own) for deny in ids}
+    carried = [step for step in worth if step.reach.way in _CARRIED]
+    found = {deny for step in carried for ids in asker.kept_out(step.answer, but=own) for deny in ids}
     for deny in found:
         yield Unread(
             what=f"deny assignment {deny}",

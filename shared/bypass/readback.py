@@ -72,11 +72,11 @@ def _federated(given: Given) -> Change:
 
 def _rest(given: Given) -> Change | None:
     url, properties = given["--url"], json.loads(given["--body"])["properties"]
-    scope, found, _ = url.partition(REQUESTS)
-    if found:
+    scope, found, name = url.rpartition(REQUESTS)
+    if found and "/" not in name:
         return EndEligibility(scope or "/", properties["principalId"], properties["roleDefinitionId"])
-    scope, found, _ = url.partition(DENIES)
-    return PutDeny(scope, changes.text(properties)) if found else None
+    scope, found, name = url.rpartition(DENIES)
+    return PutDeny(scope, changes.text(properties)) if found and "/" not in name else None
 
 
 _READERS: Final[Mapping[str, Callable[[Given], Change | None]]] = {

@@ -14,12 +14,14 @@ import msgspec
 from msgspec.structs import replace
 
 from shared.bypass.entries import role_key
-from shared.bypass.finding import Finding, Report, Severity, Unread, Verdict, Way
+from shared.bypass.finding import Finding, Report, Severity, State, Unread, Verdict, Way
+from shared.bypass.scopes import canonical
 from shared.bypass.snapshot import Snapshot
 from shared.bypass.spelling import fold
 from shared.bypass.wording import severity_rank
 
-AllowanceStatus = Literal["used", "expired", "unused"]
+AllowanceStatus = Literal["used", "expired", "exceeded", "unused"]
+_Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _WAYS: Final = {way: at for at, way in enumerate(get_args(Way))}
 
 
@@ -29,6 +31,10 @@ class Acceptance(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     owner: str
     reason: str
     until: date
+    severity: Severity | None = None
+    """The worst that is accepted; None where nobody said."""
+    state: State | None = None
+    """The nearest to a call that is accepted; None where nobody said."""
 
 
 class ReportedFinding(Finding, frozen=True, kw_only=True, rename="camel"):
@@ -49,17 +55,21 @@ class Gate(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     principal_id: str | None = None
     site_id: str | None = None
+    site_read: bool = False
+    """Whether the site itself is in the snapshot, with its identities, its sign-in and where its code lies."""
 
 
 class BypassReport(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     """Who can reach a model around its gate."""
 
-    # Nothing has a default: a file that was cut short is no report with nothing in it.
+    # Nothing that is decided by has a default: a file that was cut short is no report with nothing in it.
     version: Literal[1]
     verdict: Verdict
     target: str
     gate: Gate | None
-    judged: Annotated[datetime, msgspec.Meta(tz=True)]
+    collected: _Moment | None = None
+    """When the snapshot says that it was read; None where it does not, and in reports from before this was told."""
+    judged: _Moment
     after_commands: int | None
     """How many commands the snapshot was changed by before it was judged; None for one as it was read."""
     unread: tuple[Unread, ...]
@@ -90,6 +100,7 @@ def publish(
         verdict=report.verdict,
         target=report.target,
         gate=_gate(snapshot),
+        collected=snapshot.collected,
         judged=now,
         after_commands=after_commands,
         unread=report.unread,
@@ -107,7 +118,13 @@ def allowed(report: BypassReport, allowances: Iterable[Allowance]) -> BypassRepo
     """Return `report` with just those findings accepted that one of `allowances` with status `used` names."""
     allowances = tuple(allowances)
     accepted = {
-        entry.id: Acceptance(owner=entry.owner, reason=entry.reason, until=entry.until)
+        entry.id: Acceptance(
+            owner=entry.owner,
+            reason=entry.reason,
+            until=entry.until,
+            severity=entry.severity,
+            state=entry.state,
+        )
         for entry in allowances
         if entry.status == "used"
     }
@@ -159,7 +176,8 @@ def _gate(snapshot: Snapshot) -> Gate | None:
     gate = snapshot.gate
     if gate.principal is None and gate.site is None:
         return None
-    return Gate(principal_id=gate.principal, site_id=gate.site)
+    read = any(canonical(str(item.get("id"))) == gate.site for item in snapshot.related)
+    return Gate(principal_id=gate.principal, site_id=gate.site, site_read=read)
 
 
 def _names(findings: Iterable[Finding], snapshot: Snapshot) -> dict[str, str]:

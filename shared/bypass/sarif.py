@@ -12,9 +12,9 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from shared.bypass.finding import Severity, Unread, Way
-from shared.bypass.lines import through, who
+from shared.bypass.lines import bounds, through, who
 from shared.bypass.report import BypassReport, ReportedFinding, unproven
-from shared.bypass.text import headline
+from shared.bypass.text import headline, times
 from shared.bypass.visible import visible
 from shared.bypass.wording import STATE, WAYS, severity_rank
 
@@ -65,7 +65,11 @@ def sarif(report: BypassReport) -> Json:
             *(_result(finding, report, numbers) for finding in findings),
             *(_unread(item, report, numbers[_NOT_READ]) for item in unread),
         ],
-        "properties": {"verdict": report.verdict, "target": visible(report.target, 1000)},
+        "properties": {
+            "verdict": report.verdict,
+            "target": visible(report.target, 1000),
+            "times": times(report),
+        },
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}
 
@@ -132,7 +136,8 @@ def _result(finding: ReportedFinding, report: BypassReport, numbers: dict[str, i
                 "kind": "external",
                 "status": "accepted",
                 "justification": _plain(
-                    f"{visible(accepted.owner)}, until {accepted.until}: {visible(accepted.reason, 1000)}"
+                    f"{visible(accepted.owner)}, until {accepted.until}{bounds(accepted)}: "
+                    f"{visible(accepted.reason, 1000)}"
                 ),
             }
         ]

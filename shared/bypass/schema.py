@@ -33,6 +33,8 @@ _ACCEPTED: Final = {
     "owner": "Who answers for it.",
     "reason": "Why it stays open.",
     "until": "The last day (UTC) on which it is accepted.",
+    "severity": "The worst severity in which it is accepted; null where nobody said.",
+    "state": "The state nearest to a call in which it is accepted; null where nobody said.",
 }
 _EXPLAINED: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
@@ -41,6 +43,7 @@ _EXPLAINED: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
             "verdict": "`closed`: nothing goes around. `open`: something does. `not-proven`: not all could be read.",
             "target": "ARM id of the endpoint or account.",
             "gate": "The gate before it, as far as the snapshot names one.",
+            "collected": "When the snapshot says that it was read; null where it does not.",
             "judged": "When it was judged.",
             "afterCommands": "After how many commands, not run, this would be so (--what-if); null: this is so.",
             "unread": "What could not be read: with any of this nothing is proven closed.",
@@ -65,22 +68,27 @@ _EXPLAINED: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "Allowance": {
             **_ACCEPTED,
             "id": "Id of the finding.",
-            "status": "`used`; `expired`, and the finding counts again; or `unused`, for a finding that there is not.",
+            "status": "`used`; `expired`, or `exceeded` by a finding that has become worse than it accepts, and the finding "
+            "counts again; or `unused`, for a finding that there is not.",
         },
         "Gate": {
             "principalId": "Object id of its identity, in lower case.",
             "siteId": "ARM id of its site, in lower case.",
+            "siteRead": "Whether the site itself is in the snapshot; else what it is made of was not looked at.",
         },
         "Unread": {"what": "What could not be read.", "why": "Why."},
         "Comparison": {
             "version": "The version of this format.",
             "target": "ARM id of the endpoint or account.",
+            "gateBefore": "The gate that the older report names.",
+            "gate": "The gate that the newer one names. If it is another, nothing is proven closed.",
             "verdictBefore": "The older verdict.",
             "verdict": "The newer verdict.",
             "unreadBefore": "What could not be read then: what opened may have been open before.",
             "unread": "What could not be read now: more may have opened, and what closed is not proven closed.",
             "opened": "Findings that only the newer report has.",
-            "worsened": "Findings of both that nobody accepts any more, of a higher severity, or nearer to a call.",
+            "worsened": "Findings of both that nobody accepts any more, of a higher severity, or nearer to a call. Accepted "
+            "are only those whose acceptance says how bad they may become.",
             "eased": "The other way round.",
             "closed": "Findings that only the older report has.",
             "unchanged": "How many findings are the same in both.",

@@ -13,6 +13,8 @@ from shared.bypass.spelling import fold
 ROOT: Final = "/"
 _MANAGEMENT_GROUPS: Final = "/providers/microsoft.management/managementgroups/"
 _SUBSCRIPTIONS: Final = "/subscriptions/"
+_DOTS: Final = frozenset({".", ".."})
+_SIGNS: Final = frozenset("%?#\\")
 
 
 def canonical(text: str) -> str | None:
@@ -34,6 +36,21 @@ def at_or_above(scope: str) -> tuple[str, ...]:
         found.append(scope)
         scope = scope.rpartition("/")[0]
     return (*found, ROOT)
+
+
+def odd_below(scope: str) -> str | None:
+    """Return the scope below which the canonical `scope` goes on as Azure writes none; None where it does not.
+
+    What Azure would make of a name with an escape, a query or a letter that does not show cannot be told, nor where dots
+    climb to.
+    """
+    names = scope.split("/")
+    if not _DOTS.isdisjoint(names):
+        return ROOT
+    for at, name in enumerate(names):
+        if not name.isprintable() or not _SIGNS.isdisjoint(name):
+            return "/".join(names[:at]) or ROOT
+    return None
 
 
 def is_management_group(scope: str) -> bool:

@@ -14,11 +14,13 @@ from typing import Final
 import msgspec
 
 from shared.bypass.actions import REACHES, Kind, Place
-from shared.bypass.changes import PutDeny, command, text
-from shared.bypass.entries import EVERYONE
+from shared.bypass.changes import PutDeny, command, is_plain, text
+from shared.bypass.directory import Directory
+from shared.bypass.entries import EVERYONE, PrincipalType
 from shared.bypass.fields import SnapshotFault
 from shared.bypass.finding import Way
 from shared.bypass.snapshot import Snapshot
+from shared.bypass.spelling import fold
 from shared.bypass.ways import resources
 from shared.bypass.ways.case import Case, case
 
@@ -46,6 +48,8 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
 
     denies: str
     command: str
+    caution: str | None
+    """What is wrong with the emergency group, as far as it is known."""
     state: str = STATE
     canary: tuple[str, ...]
     """Commands whose refusal proves it."""
@@ -76,7 +80,23 @@ def seal(snapshot: Snapshot, *, emergency_group: str) -> Seal:
         "doNotApplyToChildScopes": False,
     }
     change = PutDeny(about.target, text(properties))
-    return Seal(denies=_BROAD[about.kind], command=command(change), canary=_canary(about))
+    if not is_plain(change):
+        raise SnapshotFault("target.id", "is not an id that a command may hold: there is no seal for it")
+    return Seal(
+        denies=_BROAD[about.kind],
+        command=command(change),
+        caution=_caution(snapshot.directory, fold(emergency_group)),
+        canary=_canary(about),
+    )
+
+
+def _caution(directory: Directory, group: str) -> str | None:
+    """Return why nobody may be able to act in an emergency; None for a group with a user in it."""
+    if not directory.is_group(group):
+        return f"That {group} is a group with people in it is not in the snapshot: look first, or everybody may be sealed out."
+    if any(directory.type_of(member) is PrincipalType.USER for member, _ in directory.expand(group)):
+        return None
+    return f"No user is known to be in {directory.name_of(group) or group}: look first, or everybody may be sealed out."
 
 
 def _actions(about: Case) -> list[str]:

@@ -7,48 +7,37 @@ snapshot leaves out was not read, and counts as unread: nothing is taken for emp
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from datetime import UTC, datetime
 from typing import Final
 
 import msgspec
 
-from shared.bypass import entries
+from shared.bypass import entries, gaps
 from shared.bypass.directory import Directory, directory
 from shared.bypass.entries import Assignment, DenyAssignment, RoleDefinition
 from shared.bypass.fields import Fields, SnapshotFault, listing, mapping, objects
-from shared.bypass.scopes import canonical, subscription
+from shared.bypass.gaps import Gate, Unread
+from shared.bypass.scopes import subscription
 from shared.bypass.spelling import fold
 
 __all__ = ["Gate", "Snapshot", "SnapshotFault", "Unread", "parse", "read"]
 
-_EXPECTED: Final = ("denyAssignments", "roleEligibilityScheduleInstances", "directory")
-"""Besides these only `gate`, `related` and `unread` may be left out without anybody asking why."""
-
-
-class Unread(msgspec.Struct, frozen=True):
-    """Something that could not be read. With the `id` of a group: not all its members are known."""
-
-    what: str
-    why: str
-    id: str | None = None
-
-
-class Gate(msgspec.Struct, frozen=True):
-    """The gate that stands before the target: the object id of its identity, and its site. Folded."""
-
-    principal: str | None
-    site: str | None
+_UNDERSCORED: Final = re.compile(r"(?<=[a-z])_([a-z])")
 
 
 class Snapshot(msgspec.Struct, frozen=True, kw_only=True):
     """What was read, ready to be judged. Ids and scopes are folded, but for those of entries' `id` and `written_*`."""
 
     document: Mapping[str, object]
-    """All of it as it came. What is saved is this; what is changed is a copy of this, read again."""
+    """All of it as it came, but for a target that `az ml` wrote. What is changed is a copy of this, read again."""
     target: Mapping[str, object]
     """The ARM object of the endpoint or account."""
     scope: str
     """The target's id."""
+    collected: datetime | None
+    """When it was read, by its own word (`collectedAt`), in UTC; None where it does not say."""
     gate: Gate
     assignments: tuple[Assignment, ...]
     """Active, eligible and classic ones; each once, however often it was listed."""
@@ -76,29 +65,64 @@ def parse(data: bytes) -> Snapshot:
 
 def read(value: object) -> Snapshot:
     """Return the snapshot that `value`, a decoded JSON text, is; raise SnapshotFault. `value` is kept, not copied."""
-    document = mapping(value, "snapshot")
+    document = _az_ml(mapping(value, "snapshot"))
     target = Fields(document.get("target"), "target")
-    related = tuple(_related(document))
+    related = list(_related(document))
     gate = _gate(document)
     scope = entries.scope_of(target, "id")
     if subscription(scope) is None:
         raise target.fault("id", "is not in a subscription")
-    unread = (*_missing(document), *_unread(document))
+    told = tuple(_unread(document))
+    partial = frozenset(fold(entry.id) for entry in told if entry.id is not None)
+    known = directory(document.get("directory"), partial)
+    assignments = tuple(dict.fromkeys(_assignments(document)))
+    denies = tuple(dict.fromkeys(map(entries.deny_assignment, _objects(document, "denyAssignments"))))
+    places = [scope, *filter(None, [gate.site]), *(place for place, _ in related)]
+    untold = (
+        *gaps.of_sections(document),
+        *gaps.of_denies(denies),
+        *gaps.of_scopes(assignments, places),
+        *gaps.of_gate(gate, related=related, directory=known, assignments=assignments),
+    )
     return Snapshot(
         document=document,
         target=mapping(document["target"], "target"),
         scope=scope,
+        collected=_collected(document),
         gate=gate,
-        assignments=tuple(dict.fromkeys(_assignments(document))),
+        assignments=assignments,
         definitions=_definitions(document),
-        denies=tuple(dict.fromkeys(map(entries.deny_assignment, _objects(document, "denyAssignments")))),
-        related=related,
-        directory=directory(
-            document.get("directory"), frozenset(fold(entry.id) for entry in unread if entry.id is not None)
-        ),
-        unread=unread,
-        one_subscription=_one_subscription([scope, gate.site, *map(_id, related)]),
+        denies=denies,
+        related=tuple(item for _, item in related),
+        directory=known,
+        unread=(*_unsaid(untold, told), *told),
+        one_subscription=len({subscription(place) for place in places} - {None}) == 1,
     )
+
+
+def _az_ml(document: Mapping[str, object]) -> Mapping[str, object]:
+    """Return the snapshot with a target that `az ml` wrote as Azure Resource Manager writes it.
+
+    `az ml` puts beside each other, in words with underscores, what Azure puts into `properties`; what it calls so is
+    whatever somebody wrote there, `authMode` for instance.
+    """
+    target = document.get("target")
+    if not isinstance(target, dict) or not any(map(_UNDERSCORED.search, target)):
+        return document
+    found: dict[str, object] = {}
+    properties: dict[str, object] = {}
+    for name, value in target.items():
+        if _UNDERSCORED.search(name):
+            properties[_UNDERSCORED.sub(lambda letter: letter[1].upper(), name)] = value
+        elif name != "properties":
+            found[name] = value
+    return {**document, "target": {**found, "properties": properties}}
+
+
+def _unsaid(untold: Iterable[Unread], told: Iterable[Unread]) -> Iterator[Unread]:
+    """Yield what is `untold` and not said by the snapshot itself, which knows better why."""
+    said = {fold(entry.what) for entry in told}
+    return (entry for entry in untold if fold(entry.what) not in said)
 
 
 def _object(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -139,10 +163,24 @@ def _definitions(document: Mapping[str, object]) -> dict[str, tuple[RoleDefiniti
     return found
 
 
-def _related(document: Mapping[str, object]) -> Iterable[Mapping[str, object]]:
+def _related(document: Mapping[str, object]) -> Iterable[tuple[str, Mapping[str, object]]]:
+    """Yield the related objects with their ids: of one without nothing could be told."""
     value = document.get("related")
     for at, item in enumerate([] if value is None else listing(value, "related")):
-        yield mapping(item, f"related[{at}]")
+        yield entries.scope_of(Fields(item, f"related[{at}]"), "id"), mapping(item, f"related[{at}]")
+
+
+def _collected(document: Mapping[str, object]) -> datetime | None:
+    written = Fields(document, "snapshot").maybe("collectedAt")
+    if written is None:
+        return None
+    try:
+        moment = datetime.fromisoformat(written)
+        if moment.tzinfo is None:
+            raise ValueError("no zone is told")
+        return moment.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise SnapshotFault("collectedAt", "is not a time with its zone") from error
 
 
 def _gate(document: Mapping[str, object]) -> Gate:
@@ -150,15 +188,9 @@ def _gate(document: Mapping[str, object]) -> Gate:
     if value is None:
         return Gate(None, None)
     fields = Fields(value, "gate")
-    principal = fields.maybe("principalId")
+    principal = None if fields.maybe("principalId") is None else fields.text("principalId")
     site = None if fields.maybe("siteId") is None else entries.scope_of(fields, "siteId")
     return Gate(None if principal is None else fold(principal), site)
-
-
-def _missing(document: Mapping[str, object]) -> Iterable[Unread]:
-    for name in _EXPECTED:
-        if document.get(name) is None:
-            yield Unread(name, "is not in the snapshot")
 
 
 def _unread(document: Mapping[str, object]) -> Iterable[Unread]:
@@ -169,13 +201,3 @@ def _unread(document: Mapping[str, object]) -> Iterable[Unread]:
             continue
         fields = Fields(item, f"unread[{at}]")
         yield Unread(fields.text("what"), fields.maybe("why") or "no reason is given", fields.maybe("id"))
-
-
-def _id(item: Mapping[str, object]) -> str | None:
-    value = item.get("id")
-    return canonical(value) if isinstance(value, str) else None
-
-
-def _one_subscription(ids: Iterable[str | None]) -> bool:
-    found = {subscription(scope) for scope in ids if scope is not None}
-    return len(found - {None}) == 1

@@ -4,15 +4,28 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
 from shared.bypass.finding import Severity
-from shared.bypass.lines import MOST, bounded, called, command_lines, line, place, unread_lines, who
+from shared.bypass.lines import (
+    MOST,
+    bounded,
+    bounds,
+    called,
+    command_lines,
+    gated,
+    line,
+    place,
+    unread_lines,
+    who,
+)
 from shared.bypass.report import Allowance, BypassReport, ReportedFinding, counting, unproven
-from shared.bypass.visible import quoted, visible
+from shared.bypass.visible import bare, quoted, visible
 from shared.bypass.wording import SEVERITIES, STATE, VERDICT, WAYS, counted
 
 _STATUS = {
     "expired": "has expired, and the finding counts again",
+    "exceeded": "accepts less than the finding has become, and it counts again",
     "unused": "is for a finding that there is not; take it out",
 }
 
@@ -50,6 +63,16 @@ def numbers(report: BypassReport, fail_on: Severity) -> str:
     return f"{each}; {accepted:,} accepted; {count:,} at or above {fail_on} and not accepted"
 
 
+def times(report: BypassReport) -> str:
+    """Return when the snapshot was read, by its own word, and when it was judged: an old one may be judged today."""
+    read = "at a time that the snapshot does not say" if report.collected is None else _at(report.collected)
+    return f"read {read}, judged {_at(report.judged)}"
+
+
+def _at(moment: datetime) -> str:
+    return f"at {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
+
+
 def explain(report: BypassReport, finding: ReportedFinding) -> str:
     """Return one finding with its whole chain, for people."""
     return "\n".join(_explanation(report, finding)) + "\n"
@@ -65,9 +88,9 @@ def _report(report: BypassReport, fail_on: Severity) -> Iterator[str]:
         yield f"not read ({len(report.unread):,}): nothing is proven closed"
         yield from unread_lines(report.unread)
     yield ""
-    yield f"target  {visible(report.target, 1000)}"
-    yield f"gate    {_gate(report)}"
-    yield f"judged  {report.judged:%Y-%m-%d %H:%M} UTC"
+    yield f"target  {bare(report.target, 1000)}"
+    yield f"gate    {gated(report.gate)}"
+    yield f"when    {times(report)}"
     yield from _allowances(report.allowances)
     for severity in SEVERITIES:
         found = [finding for finding in report.findings if finding.severity == severity]
@@ -89,14 +112,6 @@ def _ways(findings: Sequence[ReportedFinding]) -> str:
     return f" ({', '.join(f'{number:,} {way}' for way, number in ways.most_common())})"
 
 
-def _gate(report: BypassReport) -> str:
-    gate = report.gate
-    if gate is None:
-        return "none is named"
-    named = (("site", gate.site_id), ("identity", gate.principal_id))
-    return ", ".join(f"{what} {visible(id_, 1000)}" for what, id_ in named if id_ is not None)
-
-
 def _allowances(allowances: Sequence[Allowance]) -> Iterator[str]:
     told = [entry for entry in allowances if entry.status != "used"]
     if told:
@@ -105,7 +120,7 @@ def _allowances(allowances: Sequence[Allowance]) -> Iterator[str]:
         yield from bounded(
             told,
             lambda entry: (
-                f"{visible(entry.id)}  until {entry.until}, {visible(entry.owner)}: {_STATUS[entry.status]}"
+                f"{bare(entry.id)}  until {entry.until}, {visible(entry.owner)}: {_STATUS[entry.status]}"
             ),
         )
 
@@ -113,26 +128,27 @@ def _allowances(allowances: Sequence[Allowance]) -> Iterator[str]:
 def _explanation(report: BypassReport, finding: ReportedFinding) -> Iterator[str]:
     names = report.names
     wording = WAYS[finding.way]
-    yield f"{visible(finding.id)}  {finding.severity}  {finding.way}: {wording.title.lower()}"
+    yield f"{bare(finding.id)}  {finding.severity}  {finding.way}: {wording.title.lower()}"
     yield f"means   {wording.meaning}"
     yield f"who     {who(finding.principal, report.target)}"
     for group in finding.via:
-        yield f"        in {called(group, names)} (group {visible(group)})"
+        yield f"        in {called(group, names)} (group {bare(group)})"
     yield f"what    {visible(finding.detail, 1000)}"
     yield f"state   {finding.state}: {STATE[finding.state]}"
     for grant in finding.grants[:MOST]:
         role = grant.role_definition_id
         name = f"{quoted(names[role])} " if role in names else ""
-        yield f"grant   role {name}({visible(role, 1000)})"
-        yield f"        at scope {visible(grant.scope, 1000)}"
-        yield f"        whose action {visible(grant.action)} matches"
-        since = "" if grant.since is None else f", since {visible(grant.since)}"
-        yield f"        by assignment {visible(grant.assignment_id, 1000)}{since}"
+        yield f"grant   role {name}({bare(role, 1000)})"
+        yield f"        at scope {bare(grant.scope, 1000)}"
+        yield f"        whose action {bare(grant.action)} matches"
+        since = "" if grant.since is None else f", since {bare(grant.since)}"
+        yield f"        by assignment {bare(grant.assignment_id, 1000)}{since}"
     if len(finding.grants) > MOST:
         yield f"        and {len(finding.grants) - MOST:,} more; --json has all"
     if finding.accepted is not None:
         accepted = finding.accepted
-        yield f"accepted until {accepted.until} by {visible(accepted.owner)}: {visible(accepted.reason, 1000)}"
+        owner, why = visible(accepted.owner), visible(accepted.reason, 1000)
+        yield f"accepted until {accepted.until} by {owner}{bounds(accepted)}: {why}"
     for command in finding.fix:
         first, *more = command_lines(command)
         yield f"fix     {first}"

@@ -5,16 +5,23 @@ Whoever may name a user, an app or a group writes into the report of the one who
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Iterator
 from typing import Final
 
 MOST: Final = 256
 """Characters of one value: Entra's own limit for display names."""
+_NAME: Final = 64
+"""Of a name within a sentence."""
+_ID: Final = 100
 _MARKS: Final = 4
 """Marks on one letter: scripts need fewer, and more of them run over the lines around."""
 _BLANK: Final = frozenset("\u115f\u1160\u2800\u3164\uffa0")
 """Printable by their category, and yet nothing to see (Hangul fillers, the empty Braille pattern)."""
+
+_BARE: Final = re.compile(r"[\w./:*@~+()|-]+")
+"""What ids, addresses of resources, patterns of actions and times are written with: no blank, no quotation mark, no bracket."""
 
 
 def visible(text: str, most: int = MOST) -> str:
@@ -29,8 +36,22 @@ def visible(text: str, most: int = MOST) -> str:
 
 
 def quoted(text: str, most: int = MOST) -> str:
-    """Return `text` as `visible` does, in quotation marks that nothing within it can end."""
-    return '"' + visible(text, most).replace('"', '\\"') + '"'
+    """Return `text` as `visible` does, in quotation marks that nothing within it can end: it holds none."""
+    # Not with a backslash before it: one in the name itself would stand before that.
+    return '"' + visible(text, most).replace('"', "\\x22") + '"'
+
+
+def bare(text: str, most: int = MOST) -> str:
+    """Return an id, a type or a time as `visible` does; what has more in it than those are written with is `quoted`.
+
+    It stands among the report's own words. A blank in it would be enough to go on in them.
+    """
+    return visible(text, most) if _BARE.fullmatch(text[:most]) else quoted(text, most)
+
+
+def named(id_: str, name: str | None) -> str:
+    """Return `name` as a sentence holds it, in its quotation marks, or the id where nobody says one."""
+    return bare(id_, _ID) if name is None else quoted(name, _NAME)
 
 
 def _characters(text: str) -> Iterator[str]:

@@ -69,9 +69,9 @@ def apply(snapshot: Snapshot, commands: Iterable[str]) -> Snapshot:
 def _apply(document: Document, change: Change, removed: _Removed) -> None:
     match change:
         case DeleteAssignment():
-            removed.objects["roleAssignments"].add(fold(change.id))
+            removed.objects["roleAssignments"].add(_key(change.id))
         case DeleteFederated():
-            removed.objects["related"].add(fold(change.id))
+            removed.objects["related"].add(_key(change.id))
         case EndEligibility():
             removed.eligible.add((canonical(change.scope), fold(change.principal), role_key(change.role)))
         case RemoveMember():
@@ -103,7 +103,12 @@ def _drop[Key: Hashable](
 
 
 def _object_id(item: Document) -> str:
-    return fold(str(item.get("id")))
+    return _key(str(item.get("id")))
+
+
+def _key(written: str) -> str:
+    """Return what an id is compared by; one that is no path is like itself alone."""
+    return canonical(written) or fold(written)
 
 
 def _eligible(item: Document) -> Eligible:

@@ -93,6 +93,11 @@ def severity_rank(severity: Severity) -> int:
     return SEVERITIES.index(severity)
 
 
+def state_rank(state: State) -> int:
+    """Return 0 for the nearest to a call."""
+    return STATES.index(state)
+
+
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return `number` and its noun, such as `1 way` and `3,000 ways`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"

@@ -37,6 +37,9 @@ OPEN: Final = 1
 UNTOLD: Final = 2
 USAGE: Final = 3
 
+type Entries = tuple[accepted.Entry, ...] | None
+"""The file of accepted findings; None where none was given."""
+
 
 class Tools(msgspec.Struct, frozen=True, kw_only=True):
     """What the command needs of the world."""
@@ -107,7 +110,7 @@ def _compared(arguments: argparse.Namespace, tools: Tools) -> int:
     old, new = (_either(path, entries, tools) for path in arguments.compare)
     # An acceptance that held when the older report was made may have come to its end since.
     comparison = compare(
-        _allowed(old, entries, old.judged.date()), _allowed(new, entries, tools.now().date())
+        _allowed(old, entries, old.judged.astimezone(UTC).date()), _allowed(new, entries, tools.now().date())
     )
     if arguments.json:
         sys.stdout.write(report.to_json(comparison))
@@ -116,21 +119,22 @@ def _compared(arguments: argparse.Namespace, tools: Tools) -> int:
     return exit_code(counting=opening(comparison, arguments.fail_on), unproven=untold(comparison))
 
 
-def _allowed(told: BypassReport, entries: tuple[accepted.Entry, ...], day: date) -> BypassReport:
-    """Return `told` with what `entries` accept on `day`; without any, what it was made with."""
-    return report.allowed(told, accepted.settle(entries or told.allowances, told.findings, today=day))
+def _allowed(told: BypassReport, entries: Entries, day: date) -> BypassReport:
+    """Return `told` with what `entries` accept on `day`; without a file of them, even an empty one, what it was made with."""
+    listed = told.allowances if entries is None else entries
+    return report.allowed(told, accepted.settle(listed, told.findings, today=day))
 
 
 def _published(
     seen: Snapshot,
-    entries: tuple[accepted.Entry, ...],
+    entries: Entries,
     tools: Tools,
     *,
     after_commands: int | None = None,
 ) -> BypassReport:
     now = tools.now()
     found = judge(seen)
-    allowances = accepted.settle(entries, found.findings, today=now.date())
+    allowances = accepted.settle(entries or (), found.findings, today=now.date())
     return report.publish(found, seen, now=now, allowances=allowances, after_commands=after_commands)
 
 
@@ -140,7 +144,7 @@ def _wanted(told: BypassReport, fail_on: Severity) -> list[ReportedFinding]:
 
 
 def _what_if(
-    seen: Snapshot, told: BypassReport, entries: tuple[accepted.Entry, ...], tools: Tools, fail_on: Severity
+    seen: Snapshot, told: BypassReport, entries: Entries, tools: Tools, fail_on: Severity
 ) -> BypassReport:
     """Return the report of what the fixes of `told` would leave of `seen`; raise Untold."""
     try:
@@ -191,7 +195,7 @@ def _explained(told: BypassReport, wanted: str) -> str:
     raise Misused(f"there is no finding {visible(wanted)}; the report tells which there are")
 
 
-def _either(path: Path, entries: tuple[accepted.Entry, ...], tools: Tools) -> BypassReport:
+def _either(path: Path, entries: Entries, tools: Tools) -> BypassReport:
     """Return the report in `path`, or that of the snapshot in it; raise Untold, SnapshotFault or ReportFault."""
     try:
         value = decoded(_read(path))
@@ -202,8 +206,8 @@ def _either(path: Path, entries: tuple[accepted.Entry, ...], tools: Tools) -> By
     return _published(snapshot.read(value), entries, tools)
 
 
-def _entries(path: Path | None) -> tuple[accepted.Entry, ...]:
-    return () if path is None else accepted.parse(_read(path), str(path))
+def _entries(path: Path | None) -> Entries:
+    return None if path is None else accepted.parse(_read(path), str(path))
 
 
 def _read(path: Path) -> bytes:

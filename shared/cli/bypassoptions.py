@@ -70,7 +70,8 @@ def declare(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--allow", type=Path, metavar="FILE",
-        help="accepted findings, TOML or JSON: [[accepted]] with id, owner, reason and until (a date)",
+        help="accepted findings, TOML or JSON: [[accepted]] with id, owner, reason and until (a date), and perhaps "
+        "severity and state, the worst that is accepted",
     )  # fmt: skip
 
 

@@ -10,13 +10,13 @@ from importlib import resources
 from typing import Final
 
 from shared.bypass.finding import Severity
-from shared.bypass.lines import place
+from shared.bypass.lines import bounds, place, unlooked
 from shared.bypass.page import picture
 from shared.bypass.page.finding import details
 from shared.bypass.page.flows import gather
 from shared.bypass.page.markup import Child, Element, append, element, foreign, render
 from shared.bypass.report import Allowance, BypassReport, Gate, unproven
-from shared.bypass.text import headline, numbers
+from shared.bypass.text import headline, numbers, times
 from shared.bypass.wording import SEVERITIES
 
 MOST: Final = 100
@@ -80,7 +80,7 @@ def _verdict(report: BypassReport, fail_on: Severity) -> Element:
             "dl",
             *_fact("Target", foreign(report.target, 1000, class_="id")),
             *_fact("Gate", *_named(report.gate)),
-            *_fact("Judged", element("time", f"{report.judged:%Y-%m-%d %H:%M} UTC")),
+            *_fact("When", times(report)),
         ),
         _tiles(report) if report.findings else None,
         class_=f"card verdict {report.verdict}",
@@ -94,6 +94,8 @@ def _named(gate: Gate | None) -> Iterator[Child]:
     for what, id_ in (("site ", gate.site_id), ("identity ", gate.principal_id)):
         if id_ is not None:
             yield element("div", what, foreign(id_, 1000, class_="id"))
+    if missing := unlooked(gate):
+        yield element("div", missing)
 
 
 def _fact(name: str, *value: Child) -> tuple[Element, Element]:
@@ -185,7 +187,7 @@ def _allowances(allowances: tuple[Allowance, ...]) -> Iterator[Child]:
                     element("td", foreign(entry.id, class_="id")),
                     element("td", foreign(entry.owner)),
                     element("td", foreign(entry.reason, 1000)),
-                    element("td", f"{entry.until}"),
+                    element("td", f"{entry.until}{bounds(entry)}"),
                     element("td", _STATUS[entry.status]),
                 )
                 for entry in shown
@@ -200,5 +202,6 @@ def _allowances(allowances: tuple[Allowance, ...]) -> Iterator[Child]:
 _STATUS: Final = {
     "used": "yes",
     "expired": "no: expired, the finding counts again",
+    "exceeded": "no: the finding has become worse, and counts again",
     "unused": "no: there is no such finding",
 }

@@ -58,7 +58,7 @@ def box(
     made = element("svg", x=x, y=y - height / 2, width=width, height=height)
     append(made, element("rect", x=1, y=1, width=width - 2, height=height - 2, rx=8, class_=f"box {look}"))
     # What the pointer over it tells: the whole of what is cut.
-    append(made, element("title", "; ".join(visible(line) for line in (name, note, last) if line)))
+    append(made, element("title", "\n".join(visible(line) for line in (name, note, last) if line)))
     if sign is not None:
         path = _ICONS.get(sign, _UNKNOWN)
         append(made, element("path", d=path, transform=f"translate(11 {height / 2 - 12:g})", class_="icon"))

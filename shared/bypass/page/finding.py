@@ -7,8 +7,8 @@ from typing import Final
 
 from shared.bypass.entries import role_key
 from shared.bypass.finding import Grant
-from shared.bypass.lines import command_lines
-from shared.bypass.page.markup import Child, Element, element, foreign
+from shared.bypass.lines import bounds, command_lines
+from shared.bypass.page.markup import Child, Element, called, element, foreign
 from shared.bypass.report import BypassReport, ReportedFinding
 from shared.bypass.spelling import fold
 from shared.bypass.wording import STATE, WAYS
@@ -46,14 +46,14 @@ def _who(finding: ReportedFinding, report: BypassReport) -> Iterator[Child]:
     if fold(principal.id) == fold(report.target):
         yield "the resource itself"
         return
-    yield foreign(principal.display_name or principal.id)
+    yield foreign(principal.id) if principal.display_name is None else called(principal.display_name)
 
 
 def _via(finding: ReportedFinding, report: BypassReport) -> Iterator[Child]:
     if finding.via:
         last = finding.via[-1]
         yield " via "
-        yield foreign(report.names.get(last, last))
+        yield called(report.names[last]) if last in report.names else foreign(last)
 
 
 def _marks(finding: ReportedFinding) -> Iterator[Child]:
@@ -81,7 +81,7 @@ def _facts(finding: ReportedFinding, report: BypassReport) -> Iterator[tuple[Ele
             "Accepted",
             f"until {accepted.until} by ",
             foreign(accepted.owner),
-            ": ",
+            f"{bounds(accepted)}: ",
             foreign(accepted.reason, 1000),
         )
     if finding.fix:
@@ -102,7 +102,7 @@ def _chain(finding: ReportedFinding, report: BypassReport) -> Iterator[Child]:
     for group in finding.via:
         name = report.names.get(group)
         yield element(
-            "li", "in ", *((foreign(name), " ") if name else ()), foreign(f"group {group}", class_="id")
+            "li", "in ", *((called(name), " ") if name else ()), foreign(f"group {group}", class_="id")
         )
     if len(finding.grants) == 1:
         grant = finding.grants[0]
@@ -115,7 +115,7 @@ def _chain(finding: ReportedFinding, report: BypassReport) -> Iterator[Child]:
 def _role(grant: Grant, report: BypassReport) -> Iterator[Child]:
     name = report.names.get(grant.role_definition_id)
     if name is not None:
-        yield foreign(name)
+        yield called(name)
         yield " "
     # Its scope is written with it and says nothing: a role is the same wherever its id is read.
     yield foreign(role_key(grant.role_definition_id), class_="id")

@@ -10,6 +10,7 @@ import msgspec
 from shared.bypass.finding import Severity, Way
 from shared.bypass.report import BypassReport, ReportedFinding
 from shared.bypass.spelling import fold
+from shared.bypass.visible import named
 from shared.bypass.wording import SEVERITIES, severity_rank
 
 SOURCES: Final = 9
@@ -23,7 +24,7 @@ class Source(msgspec.Struct, frozen=True, kw_only=True):
     """Who holds a role: a user, an app, a group with all who are in it; or many of them in one."""
 
     label: str | None
-    """What it is called; None for the others in one."""
+    """What it is called, a name that others chose in quotation marks; None for the others in one."""
     kind: str
     reach: int
     """How many principals reach through it; for the others in one, how many sources they are."""
@@ -94,8 +95,8 @@ def _source(holder: str, findings: list[ReportedFinding], report: BypassReport) 
     if not holder:
         return Source(label="Anybody who can reach it", kind="resource", reach=reach)
     if holder == principal.id:
-        return Source(label=principal.display_name or principal.id, kind=principal.type, reach=reach)
-    return Source(label=report.names.get(holder, holder), kind="group", reach=reach)
+        return Source(label=named(principal.id, principal.display_name), kind=principal.type, reach=reach)
+    return Source(label=named(holder, report.names.get(holder)), kind="group", reach=reach)
 
 
 def _rank(holder: str, findings: list[ReportedFinding]) -> tuple[bool, int, int, str]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final
 from xml.etree import ElementTree as ET
 
-from shared.bypass.visible import MOST, visible
+from shared.bypass.visible import MOST, quoted, visible
 
 Element = ET.Element
 Child = Element | str | None
@@ -45,6 +45,11 @@ def append(parent: Element, *children: Child) -> None:
 def foreign(text: str, most: int = MOST, **attributes: str) -> Element:
     """Return a text that others wrote: visible, bounded, and with no say in which direction its neighbours run."""
     return element("bdi", visible(text, most), **attributes)
+
+
+def called(name: str) -> Element:
+    """Return a name in its quotation marks: without them it could go on in the words of the report around it."""
+    return element("bdi", quoted(name))
 
 
 def render(root: Element) -> str:

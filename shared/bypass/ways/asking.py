@@ -93,7 +93,9 @@ class Asker:
         if not answer.denies:
             return frozenset()
         groups = [holder for holder in answer.held if self._directory.is_group(holder)]
-        people = {*answer.held, *(principal for principal, _ in self._directory.spread(groups, set()))}
+        # A group is nobody by itself: those in it count, and it in their place where they are not known.
+        people = answer.held.keys() - groups
+        people |= {principal for principal, _ in self._directory.spread(groups, set())}
         people.discard(but or "")
         return frozenset(filter(None, (self.denied_by(principal, answer) for principal in people)))
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Iterator, Mapping
+from bisect import bisect_left
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -38,8 +39,12 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
     """The workspace of an endpoint; an account itself."""
     keys: Keys
     related: Mapping[str, Resource]
+    assigned: tuple[str, ...]
+    """Where something is assigned, in order."""
     site: str | None
     """The gate's site, also where the gate is one of its slots."""
+    bearers: tuple[str, ...]
+    """Other sites that have one of `identities`."""
     identities: tuple[str, ...]
     """User-assigned identities that the gate is, or may be."""
     stores: tuple[str, ...]
@@ -52,6 +57,7 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
             Place.TARGET: (self.snapshot.scope,),
             Place.PARENT: (self.parent,),
             Place.SITE: () if self.site is None else (self.site,),
+            Place.BEARER: self.bearers,
             Place.IDENTITY: self.identities,
             Place.STORAGE: self.stores,
             Place.TENANT: (ROOT,),
@@ -62,19 +68,27 @@ class Case(msgspec.Struct, frozen=True, kw_only=True):
         """Yield where `reach` is to be asked: its places, and the children of them at which something is assigned."""
         for place in self.places(reach.place):
             yield place
-            if reach.below is not None:
-                yield from self.below(place, reach.below)
+            for children in _children(reach, place):
+                yield from self._below(f"{place}/{children}/")
 
-    def below(self, place: str, children: str = "") -> list[str]:
-        """Return the scopes below the scope `place` at which something is assigned: those of its `children`, or all."""
-        return sorted(self._under(f"{place}/{fold(children)}/" if children else f"{place}/"))
+    def _below(self, prefix: str) -> Iterator[str]:
+        for at in range(bisect_left(self.assigned, prefix), len(self.assigned)):
+            if not self.assigned[at].startswith(prefix):
+                return
+            yield self.assigned[at]
 
-    def _under(self, prefix: str) -> set[str]:
-        return {
-            assignment.scope
-            for assignment in self.snapshot.assignments
-            if assignment.scope.startswith(prefix)
-        }
+
+def _children(reach: Reach, place: str) -> Iterator[str]:
+    """Yield the kinds of children of `place` at which `reach` is as good.
+
+    What is behind the place's own type in an action is done there or at a child: `sites/config/write` at any `config`.
+    """
+    own, within = f"{resources.resource_type(place)}/", fold(reach.action)
+    if within.startswith(own):
+        child, _, verb = within.removeprefix(own).partition("/")
+        if verb:
+            yield child
+    yield from map(fold, reach.below)
 
 
 def case(snapshot: Snapshot) -> Case:
@@ -90,6 +104,8 @@ def case(snapshot: Snapshot) -> Case:
     related = resources.related(snapshot)
     keys, unread = _keys(snapshot, kind)
     site = _site(snapshot)
+    identities = _identities(snapshot, related)
+    bearers, others = _bearers(related, site, identities)
     stores, unknown = _stores(related, site)
     return Case(
         snapshot=snapshot,
@@ -98,10 +114,12 @@ def case(snapshot: Snapshot) -> Case:
         parent=snapshot.scope if kind is Kind.ACCOUNT else resources.parent_of(snapshot.scope),
         keys=keys,
         related=related,
+        assigned=tuple(sorted({assignment.scope for assignment in snapshot.assignments})),
         site=site,
-        identities=_identities(snapshot, related),
+        bearers=bearers,
+        identities=identities,
         stores=stores,
-        unread=(*unread, *unknown),
+        unread=(*unread, *others, *unknown),
     )
 
 
@@ -156,25 +174,47 @@ def _is(gate: str | None, principal: object) -> bool:
     return gate is not None and isinstance(principal, str) and fold(principal) == gate
 
 
+def _bearers(
+    related: Mapping[str, Resource], site: str | None, identities: Iterable[str]
+) -> tuple[tuple[str, ...], tuple[Unread, ...]]:
+    """Return the sites beside the gate's that have one of `identities`, and what else has one: code there is the gate."""
+    sites, others = set(), []
+    for scope, item in related.items():
+        listed = resources.value(item, "identity", "userAssignedIdentities")
+        borne = set(map(canonical, listed)) if isinstance(listed, dict) else set()
+        kind = resources.resource_type(scope)
+        whole = resources.parent_of(scope) if kind == resources.SLOT else scope
+        if whole == site or borne.isdisjoint(identities):
+            continue
+        if kind in {resources.SITE, resources.SLOT}:
+            sites.add(whole)
+        else:
+            what = resources.text(item, "id") or scope
+            others.append(
+                Unread(what=what, why="has the gate's identity, and who can run code there is not told")
+            )
+    return tuple(sorted(sites)), tuple(others)
+
+
 _PACKAGE: Final = ("functionAppConfig", "deployment", "storage", "value")
 """Where a site on Flex Consumption says which container its package is in. Other plans say it in their settings,
 which only who may list secrets can read."""
 
 
 def _stores(related: Mapping[str, Resource], site: str | None) -> tuple[tuple[str, ...], tuple[Unread, ...]]:
-    """Return the storage accounts of the gate's package: the one that the site names, else all but a workspace's."""
+    """Return the storage accounts that were read, and the one that the site names if it is not among them.
+
+    A site has more than that one: what it keeps for itself, keys with it, may lie in another, which its settings tell.
+    """
     if site is None:
         return (), ()
-    accounts = [scope for scope, _ in resources.of_type(related, resources.STORAGE)]
+    accounts = tuple(scope for scope, _ in resources.of_type(related, resources.STORAGE))
     address = resources.text(related.get(site, {}), *_PACKAGE)
-    if address is not None:
-        name = fold((urlsplit(address).hostname or "").partition(".")[0])
-        named = tuple(scope for scope in accounts if resources.name_of(scope) == name)
-        if named:
-            return named, ()
-        return (), (Unread(what=f"storage account {name}", why="holds the gate's package and was not read"),)
-    elsewhere = {
-        canonical(resources.text(item, "storageAccount") or "")
-        for _, item in resources.of_type(related, resources.WORKSPACE)
-    }
-    return tuple(scope for scope in accounts if scope not in elsewhere), ()
+    if address is None:
+        return accounts, ()
+    name = fold((urlsplit(address).hostname or "").partition(".")[0])
+    if name in map(resources.name_of, accounts):
+        return accounts, ()
+    return accounts, (
+        Unread(what=f"storage account {name}", why="holds the gate's package and was not read"),
+    )

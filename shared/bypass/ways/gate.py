@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Final
 
 import msgspec
 
 from shared.bypass import leastrole
 from shared.bypass.actions import Reach
-from shared.bypass.changes import RemoveMember, command, is_plain
+from shared.bypass.changes import Change, RemoveMember, command, is_plain
 from shared.bypass.conditions import Truth
 from shared.bypass.directory import Chain
 from shared.bypass.entries import Permission
@@ -37,7 +37,9 @@ class Own(msgspec.Struct, frozen=True):
     excess: tuple[Step, ...] = ()
     """More than it needs."""
     needed: frozenset[str] = _NOBODY
-    """Ids of the assignments that it calls the target by, while none of them is its own and gives nothing more."""
+    """Ids of the assignments without which it could no longer call the target in some way that it can now."""
+    first: tuple[Change, ...] = ()
+    """What gives it these ways in its own right; nothing where none is lost, or where no command can say it."""
 
 
 def own(case: Case, steps: Mapping[Way, Sequence[Step]]) -> Own:
@@ -46,16 +48,37 @@ def own(case: Case, steps: Mapping[Way, Sequence[Step]]) -> Own:
     if gate is None:
         return Own({})
     chains: dict[str, Chain] = {gate: (), **case.snapshot.directory.groups_of(gate)}
-    invoke = [
-        grant for step in steps.get("invoke", ()) if gate in step.answer.able for grant in _held(step, chains)
-    ]
-    excess = (*_ways(case, gate, steps), *_patterns(case, chains), *_wide(case, invoke))
-    spare = {grant.assignment for step in excess for grant in _held(step, chains)}
-    safe = any(
-        grant.principal == gate and grant.state is State.ACTIVE and grant.assignment not in spare
-        for grant in invoke
+    calls = [step for step in steps.get("invoke", ()) if gate in step.answer.able]
+    excess = (
+        *_ways(case, gate, steps),
+        *_patterns(case, chains),
+        *_wide(case, [grant for step in calls for grant in _held(step, chains)]),
     )
-    return Own(chains, excess, _NOBODY if safe else frozenset(grant.assignment for grant in invoke))
+    spare = {fold(grant.assignment) for step in excess for grant in _held(step, chains)} | _shared(case, gate)
+    lost = [step for step in calls if not _stays(step, gate, spare)]
+    if len(lost) < len(calls):
+        lost = [step for step in lost if leastrole.is_given(case.kind, step.reach.action)]
+    if not lost:
+        return Own(chains, excess)
+    return Own(
+        chains,
+        excess,
+        frozenset(grant.assignment for step in lost for grant in _held(step, chains)),
+        leastrole.first(case.kind, case.target, gate, [step.reach.action for step in lost]),
+    )
+
+
+def _shared(case: Case, gate: str) -> set[str]:
+    """Return the ids, folded, by which others have something: who takes it from them takes it from the gate."""
+    return {fold(assignment.id) for assignment in case.snapshot.assignments if assignment.principal != gate}
+
+
+def _stays(step: Step, gate: str, spare: Collection[str]) -> bool:
+    """Say whether the gate goes on doing what `step` asks for, by an assignment of its own, when all that is `spare` is gone."""
+    return any(
+        grant.state is State.ACTIVE and fold(grant.assignment) not in spare
+        for grant in step.answer.held.get(gate, ())
+    )
 
 
 def finding(case: Case, found: Own, people: People, ledger: Ledger) -> Finding | None:
@@ -68,6 +91,8 @@ def finding(case: Case, found: Own, people: People, ledger: Ledger) -> Finding |
     nearest = bundle.nearest(reached)
     part = bundle.part(reached)
     leave = [RemoveMember(group, gate) for group in _memberships(case, found.chains, reached)]
+    if found.needed and not ledger.removal.gate_first:
+        leave = []
     fix = dict.fromkeys(
         (
             *(ledger.removal.gate_first if found.needed else ()),
@@ -110,6 +135,7 @@ def _ways(case: Case, gate: str, steps: Mapping[Way, Sequence[Step]]) -> Iterato
                 way != "invoke"
                 and gate in step.answer.able
                 and not leastrole.is_needed(case.kind, reach.action)
+                and not leastrole.is_for_host(reach)
             ):
                 yield Step(msgspec.structs.replace(reach, way=_WAY), step.answer)
 

@@ -2,58 +2,64 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import Final
 
 import msgspec
 
-from shared.bypass.actions import REACHES, Place, Reach
+from shared.bypass.actions import Place, Reach
 from shared.bypass.conditions import REQUESTED_ROLE
-from shared.bypass.entries import Condition, DenyAssignment, role_key
+from shared.bypass.entries import DenyAssignment, role_key
 from shared.bypass.fields import mapping
 from shared.bypass.grants import Doubt
 from shared.bypass.indirect import (
     ASSIGN_ROLES,
     DEFINE_ROLES,
     ELEVATE,
-    GATE,
     LIFT,
     LIFT_PROTECTED,
     SCHEDULE_ROLES,
 )
 from shared.bypass.permissions import Permissions, Question
+from shared.bypass.scopes import ROOT
 from shared.bypass.snapshot import Snapshot
 from shared.bypass.spelling import fold
+from shared.bypass.visible import named
+from shared.bypass.ways import conditioned
 from shared.bypass.ways.asking import Asker
 from shared.bypass.ways.bundle import Step
 from shared.bypass.ways.case import Case
-from shared.bypass.ways.direct import asked
+from shared.bypass.ways.direct import asked, at
 from shared.bypass.ways.resources import value
 
-_GUID: Final = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}")
 _OTHER_ROLE: Final = "ffffffff-ffff-4fff-8fff-ffffffffffff"
 """Stands for the roles that no condition names: some of them reach any model."""
-_ELSEWHERE: Final = {
-    Place.SITE: "assign roles at the gate's site",
-    Place.IDENTITY: "assign roles at the gate's identity",
-    Place.STORAGE: "assign roles at the storage of the gate's package",
+_WHERE: Final = {
+    Place.SITE: " at the gate's site",
+    Place.BEARER: " at another app that has the gate's identity",
+    Place.IDENTITY: " at the gate's identity",
+    Place.STORAGE: " at the storage of the gate's package",
 }
 
 
-def steps(case: Case, asker: Asker) -> Iterator[Step]:
-    """Yield who can grant themselves a role that reaches the target, or the gate."""
-    mentioned = _mentioned(case.snapshot)
-    for place in (Place.TARGET, *_ELSEWHERE):
-        reach = msgspec.structs.replace(
-            ASSIGN_ROLES, place=place, says=_ELSEWHERE.get(place, ASSIGN_ROLES.says)
-        )
-        for scope in case.places(place):
-            for here in (scope, *case.below(scope)):
-                yield from _assigning(case, asker, reach, here, mentioned)
-    if _custom_in_use(case.snapshot):
-        yield from asked(case, asker, (DEFINE_ROLES,))
-    yield from asked(case, asker, (*SCHEDULE_ROLES, ELEVATE))
+def steps(case: Case, asker: Asker, reaches: Iterable[Reach]) -> Iterator[Step]:
+    """Yield who can grant themselves any of `reaches`, wherever one of them opens something."""
+    worth: dict[str, list[Reach]] = {}
+    for reach in reaches:
+        if reach.severity != "low":
+            for scope in case.scopes(reach):
+                worth.setdefault(scope, []).append(reach)
+    delegated = _Delegated(case.snapshot)
+    redefining = (DEFINE_ROLES,) if _custom_in_use(case.snapshot) else ()
+    for right in (ASSIGN_ROLES, *redefining, *SCHEDULE_ROLES):
+        for scope, opened in worth.items():
+            place = opened[0].place
+            here = msgspec.structs.replace(right, place=place, says=right.says + _WHERE.get(place, ""))
+            if right is ASSIGN_ROLES:
+                yield from _assigning(asker, here, scope, delegated, opened)
+            else:
+                yield from at(scope, asker, here)
+    yield from asked(case, asker, (ELEVATE,))
 
 
 def lifting(case: Case, asker: Asker, worth: Iterable[Step]) -> Iterator[Step]:
@@ -69,20 +75,20 @@ def lifting(case: Case, asker: Asker, worth: Iterable[Step]) -> Iterator[Step]:
     wanted = {deny for denied_by in sets for deny in denied_by}
     denies = {deny.id: deny for deny in case.snapshot.denies if deny.id in wanted}
     steps = {identity: _lifting(asker, deny) for identity, deny in sorted(denies.items())}
-    able = {
-        identity: {person for step in steps[identity] for person in step.answer.able} for identity in steps
-    }
+    able = {one: {who for step in found for who in step.answer.able} for one, found in steps.items()}
+    held = {one: {who for step in found for who in step.answer.held} for one, found in steps.items()}
     opening: dict[str, set[str]] = {identity: set() for identity in steps}
+    # Who comes to be one of those that hold it, as an owner of a group may, holds then what these hold.
+    later: dict[str, set[str]] = {identity: set() for identity in steps}
     for denied_by in sets:
-        together = set.intersection(*(able[identity] for identity in denied_by))
         for identity in denied_by:
-            opening[identity] |= together
+            opening[identity] |= set.intersection(*(able[one] for one in denied_by))
+            later[identity] |= set.intersection(*(held[one] for one in denied_by))
     for identity, found in steps.items():
         for step in found:
-            people = {
-                person: grant for person, grant in step.answer.able.items() if person in opening[identity]
-            }
-            yield Step(step.reach, msgspec.structs.replace(step.answer, able=people))
+            people = {who: grant for who, grant in step.answer.able.items() if who in opening[identity]}
+            holders = {who: grants for who, grants in step.answer.held.items() if who in later[identity]}
+            yield Step(step.reach, msgspec.structs.replace(step.answer, able=people, held=holders))
 
 
 def _lifting(asker: Asker, deny: DenyAssignment) -> list[Step]:
@@ -90,62 +96,56 @@ def _lifting(asker: Asker, deny: DenyAssignment) -> list[Step]:
     for reach in LIFT_PROTECTED if deny.system_protected else LIFT:
         answer = asker.ask(reach.action, is_data=False, scope=deny.scope)
         if answer.held:
-            says = f"{reach.says}: {deny.name or deny.id}"
+            says = f"{reach.says}: {named(deny.id, deny.name)}"
             found.append(Step(msgspec.structs.replace(reach, says=says), answer))
     return found
 
 
 def _assigning(
-    case: Case, asker: Asker, reach: Reach, scope: str, mentioned: frozenset[str]
+    asker: Asker, right: Reach, scope: str, delegated: _Delegated, opened: Iterable[Reach]
 ) -> Iterator[Step]:
-    """Yield who may assign a role at `scope` that is worth anything there.
+    """Yield who may assign a role at `scope` that is worth anything there: by it one of `opened`, or another right.
 
     Conditions delegate some roles and not others. Roles that no condition names are all alike, so one stands for them.
     """
-    answer = asker.ask(reach.action, is_data=False, scope=scope)
+    answer = asker.ask(right.action, is_data=False, scope=scope)
     conditional = any(Doubt.CONDITION in grant.doubts for grants in answer.held.values() for grant in grants)
     if not conditional:
         if answer.held:
-            yield Step(reach, answer)
+            yield Step(right, answer)
         return
-    for role in sorted({_OTHER_ROLE, *_useful(case, reach.place, scope, mentioned)}):
+    for role in sorted({_OTHER_ROLE, *delegated.useful(opened)}):
         answer = asker.ask(
-            reach.action, is_data=False, scope=scope, attributes={REQUESTED_ROLE: frozenset({role})}
+            right.action, is_data=False, scope=scope, attributes={REQUESTED_ROLE: frozenset({role})}
         )
         if answer.held:
-            yield Step(reach, answer)
+            yield Step(right, answer)
 
 
-def _useful(case: Case, place: Place, scope: str, mentioned: frozenset[str]) -> set[str]:
-    """Return those of the roles `mentioned` that reach something at `scope`, or were not read."""
-    definitions = case.snapshot.definitions
-    permissions = Permissions(
-        (key, permission)
-        for key in mentioned & definitions.keys()
-        for definition in definitions[key]
-        for permission in definition.permissions
-    )
-    reaches = REACHES[case.kind] if place is Place.TARGET else GATE
-    found = set(mentioned - definitions.keys())
-    for reach in (*reaches, ASSIGN_ROLES, DEFINE_ROLES):
-        if reach.severity != "low":
-            question = Question(action=fold(reach.action), is_data=reach.is_data, scope=scope)
-            found.update(permissions.matching(question))
-    return found
+class _Delegated:
+    """The roles that conditions name: who may assign these and no others has what they are good for."""
 
+    def __init__(self, snapshot: Snapshot) -> None:
+        """Index what they permit."""
+        named = conditioned.roles(snapshot)
+        self._permissions: Final = Permissions(
+            (key, permission)
+            for key in named & snapshot.definitions.keys()
+            for definition in snapshot.definitions[key]
+            for permission in definition.permissions
+        )
+        self._unknown: Final = named - snapshot.definitions.keys()
+        """Without its definition a role may permit anything."""
+        lifting = (*LIFT, *LIFT_PROTECTED) if snapshot.denies else ()
+        self._rights: Final = (ASSIGN_ROLES, DEFINE_ROLES, *SCHEDULE_ROLES, ELEVATE, *lifting)
 
-def _mentioned(snapshot: Snapshot) -> frozenset[str]:
-    """Return the GUIDs that conditions mention: roles that are delegated, and others that do no harm here."""
-    conditions: set[Condition | None] = {assignment.condition for assignment in snapshot.assignments}
-    conditions.update(
-        permission.condition
-        for definitions in snapshot.definitions.values()
-        for definition in definitions
-        for permission in definition.permissions
-    )
-    return frozenset(
-        guid for condition in conditions if condition for guid in _GUID.findall(fold(condition.text))
-    )
+    def useful(self, opened: Iterable[Reach]) -> set[str]:
+        """Return those that permit one of `opened`, or a right by which it can be had, or of which nothing is known."""
+        found = set(self._unknown)
+        for reach in (*opened, *self._rights):
+            question = Question(action=fold(reach.action), is_data=reach.is_data, scope=ROOT)
+            found.update(self._permissions.matching(question))
+        return found
 
 
 def _custom_in_use(snapshot: Snapshot) -> bool:

@@ -15,6 +15,7 @@ from shared.bypass.entries import PrincipalType
 from shared.bypass.finding import Finding, Unread
 from shared.bypass.grants import Doubt
 from shared.bypass.snapshot import Snapshot
+from shared.bypass.visible import named
 from shared.bypass.ways.asking import Asker
 from shared.bypass.ways.bundle import Bundle, Ledger, Step, graded
 from shared.bypass.ways.merging import STATES, identity
@@ -39,11 +40,11 @@ class Owners:
         self._ledger: Final = ledger
         self._steps: Final = steps
         self._bundles: Final[dict[tuple[bool, ...], Bundle]] = {}
-        named = frozenset(holder for step in steps for holder in step.answer.held)
-        self._holders: Final[Holders] = people.within(named)
+        holding = frozenset(holder for step in steps for holder in step.answer.held)
+        self._holders: Final[Holders] = people.within(holding)
         self._groups: Final = {
             group: reached
-            for group in sorted({*self._directory.members, *named, *self._directory.owners})
+            for group in sorted({*self._directory.members, *holding, *self._directory.owners})
             if self._directory.is_group(group) and (reached := self._holders.of(group))
         }
         self._excluded: Final = _excluded(steps, self._directory)
@@ -64,7 +65,7 @@ class Owners:
         """Yield the groups that matter and whose owners are not known."""
         for group in self._matter:
             if group not in self._directory.owners:
-                name = self._directory.name_of(group) or group
+                name = named(group, self._directory.name_of(group))
                 yield Unread(what=f"owners of group {name}", why="are not in the snapshot's directory")
 
     def _finding(self, owner: str, groups: list[str]) -> Finding | None:
@@ -124,7 +125,7 @@ class Owners:
         return min(chains, key=lambda chain: (len(chain), chain), default=tuple(groups)[:1])
 
     def _names(self, groups: Sequence[str]) -> str:
-        names = [self._directory.name_of(group) or group for group in groups[:_NAMED]]
+        names = [named(group, self._directory.name_of(group)) for group in groups[:_NAMED]]
         more = len(groups) - len(names)
         return ", ".join(names) + (f" and {more} more groups" if more else "")
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator
 from typing import Final
 
@@ -10,6 +11,7 @@ from shared.bypass.changes import Change, DeleteFederated, SetProperty, command,
 from shared.bypass.fields import Fields
 from shared.bypass.finding import Finding, Principal, Severity, State, Way
 from shared.bypass.spelling import fold
+from shared.bypass.visible import bare, quoted
 from shared.bypass.ways import resources
 from shared.bypass.ways.case import Case, Keys
 from shared.bypass.ways.merging import identity
@@ -19,6 +21,8 @@ ML_VERSION: Final = "2025-12-01"
 AI_VERSION: Final = "2025-09-01"
 WEB_VERSION: Final = "2025-05-01"
 _SIGN_IN: Final = "authsettingsv2"
+_TRUSTED: Final = ("issuer", "subject", "audiences", "claimsMatchingExpression")
+"""What a federated credential says of whom it trusts."""
 
 
 def findings(case: Case) -> Iterator[Finding]:
@@ -41,9 +45,7 @@ def _keys(case: Case) -> Finding:
             change=SetProperty(case.target, AI_VERSION, "disableLocalAuth", "true"),
         )
     mode = fields.maybe("authMode") or fields.maybe("auth_mode")
-    said = (
-        f"authMode is {mode}: whoever holds a key or a token of the endpoint gets answers, role or no role."
-    )
+    said = f"authMode is {bare(mode or '')}: whoever holds a key or a token of the endpoint gets answers, role or no role."
     managed = fold(resources.text(case.snapshot.target, "kind") or "managed") == "managed"
     if case.kind is Kind.ONLINE and not managed:
         return _finding(
@@ -102,15 +104,17 @@ def _federated(case: Case) -> Iterator[Finding]:
     for scope, item in resources.of_type(case.related, resources.FEDERATED):
         if resources.parent_of(scope) in case.identities:
             written = resources.text(item, "id") or scope
-            subject = resources.text(item, "subject") or "somebody"
-            issuer = resources.text(item, "issuer") or "an issuer that was not read"
+            subject, issuer = resources.text(item, "subject"), resources.text(item, "issuer")
             yield _finding(
                 case,
                 "take-gate",
                 written,
-                f"{subject} of {issuer} may stand for the gate's identity.",
+                f"{'somebody' if subject is None else quoted(subject)} of "
+                f"{'an issuer that was not read' if issuer is None else quoted(issuer)} may stand for the gate's identity.",
                 change=DeleteFederated(written),
                 kind="federatedCredential",
+                # Under its name it may come to trust somebody else: that is another finding, and nobody has accepted it.
+                content=json.dumps({name: resources.value(item, name) for name in _TRUSTED}, sort_keys=True),
             )
 
 
@@ -124,14 +128,17 @@ def _finding(
     state: State = "active",
     severity: Severity | None = None,
     kind: str = "resource",
+    content: str = "",
 ) -> Finding:
     plain = change is not None and is_plain(change)
     return Finding(
-        id=identity(way, fold(written), case.snapshot.scope),
+        id=identity(way, fold(written) + content, case.snapshot.scope),
         severity=severity or SEVERITY[way],
         way=way,
         principal=Principal(id=written, type=kind, display_name=resources.name_of(written)),
         state=state,
-        detail=said,
+        detail=said
+        if change is None or plain
+        else f"{said} No command is given: its id is not one that az would take.",
         fix=(command(change),) if change is not None and plain else (),
     )

@@ -139,12 +139,13 @@ def _deny(pick: random.Random, at: int, groups: list[str], services: list[str]) 
         "properties": {
             "denyAssignmentName": f"deny {at}",
             "scope": GROUP,
-            "permissions": [{"actions": [action], "notActions": []}],
+            "permissions": [{"actions": [action], "notActions": [], "dataActions": [], "notDataActions": []}],
             "principals": [{"id": pick.choice(groups[2:] or groups), "type": "Group"} for _ in range(5)],
             "excludePrincipals": [
                 {"id": services[0], "type": "ServicePrincipal"},
                 {"id": pick.choice(groups[2:] or groups), "type": "Group"},
             ],
+            "denyAssignmentEffect": "enforced",
             "isSystemProtected": False,
         },
     }

@@ -107,7 +107,8 @@ def _barred(made: Document, person: str, action: str, scope: str, *, is_data: bo
         if person in excluded or not (ZERO in covered or person in covered):
             continue
         kind = directory["principals"].get(person, {}).get("type")
-        if "unlisted" in excluded or (excluded and kind not in {"user", "servicePrincipal"}):
+        # Of these two nobody knows whether they are groups, and whose.
+        if excluded & {"unlisted", "gone"} or (excluded and kind not in {"user", "servicePrincipal"}):
             answer = None
         else:
             return True

@@ -8,7 +8,7 @@ from typing import Any
 
 Json = dict[str, Any]
 
-_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "null": type(None)}
+_TYPES = {"object": dict, "array": list, "string": str, "integer": int, "boolean": bool, "null": type(None)}
 _SAYS_NOTHING = {"type", "$schema", "$defs", "description", "title", "default"}
 _FORMATS: dict[str, Callable[[str], object]] = {
     "date": date.fromisoformat,
@@ -19,7 +19,9 @@ _FORMATS: dict[str, Callable[[str], object]] = {
 def faults(value: Any, schema: Json, root: Json, place: str = "$") -> Iterator[str]:
     """Yield what is wrong with `value` by `schema`, a part of `root`; raise KeyError for a word that is not known."""
     kind = schema.get("type")
-    if kind is not None and (not isinstance(value, _TYPES[kind]) or isinstance(value, bool)):
+    if kind is not None and (
+        not isinstance(value, _TYPES[kind]) or (isinstance(value, bool) and kind != "boolean")
+    ):
         yield f"{place}: is not of type {kind}"
         return
     for word in schema.keys() - _SAYS_NOTHING:

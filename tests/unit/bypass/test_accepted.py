@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 from datetime import date
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from shared.bypass.accepted import AllowFaults, Entry, parse, settle
+from shared.bypass.report import allowed
 from tests.unit.bypass import told
 
 TOML = """
@@ -52,7 +54,9 @@ _FAULTS = {
     "an end that is a number": (table(until="20261231"), "accepted[0]"),
     "an end with a time of day": (table(until="2026-12-31T10:00:00"), "accepted[0]"),
     "a slip in a key": (table(untill="2026-12-31"), "accepted[0]"),
-    "a key that there is not": (table(severity='"high"'), "accepted[0]"),
+    "a key that there is not": (table(scope='"high"'), "accepted[0]"),
+    "a severity that there is not": (table(severity='"High"'), "accepted[0]"),
+    "a state that there is not": (table(state='"any"'), "accepted[0]"),
     "one finding twice": (TOML.encode() * 2, "the finding f1 is accepted twice"),
 }
 
@@ -122,6 +126,37 @@ def test_an_acceptance_holds_through_its_last_day(today: date, id_: str, status:
     (made,) = settle([entry], [told.finding("f1")], today=today)
     assert made.status == status
     assert (made.id, made.owner, made.reason, made.until) == (id_, "Dana Fox", "x", entry.until)
+
+
+_BOUNDS: list[tuple[str, dict[str, Any], Any, Any, str]] = [
+    ("nothing said", {}, "critical", "active", "used"),
+    ("as bad as is accepted", {"severity": "medium"}, "medium", "active", "used"),
+    ("milder than is accepted", {"severity": "medium"}, "low", "active", "used"),
+    ("worse than is accepted", {"severity": "medium"}, "high", "active", "exceeded"),
+    ("as near as is accepted", {"state": "eligible"}, "medium", "eligible", "used"),
+    ("further than is accepted", {"state": "eligible"}, "medium", "latent", "used"),
+    ("nearer than is accepted", {"state": "eligible"}, "medium", "active", "exceeded"),
+    ("milder but nearer", {"severity": "high", "state": "eligible"}, "medium", "conditional", "exceeded"),
+    ("both as accepted", {"severity": "high", "state": "active"}, "high", "active", "used"),
+]
+
+
+@pytest.mark.parametrize(
+    ("bounds", "severity", "state", "status"), [row[1:] for row in _BOUNDS], ids=[row[0] for row in _BOUNDS]
+)
+def test_an_acceptance_holds_no_further_than_it_says(
+    bounds: dict[str, str], severity: Any, state: Any, status: str
+) -> None:
+    """E08: accepted while it could only be activated, a way counts once it is open; the same is kept in a report."""
+    data = table(**{key: f'"{value}"' for key, value in bounds.items()})
+    found = [told.finding("f1", severity=severity, state=state)]
+    today = date(2026, 1, 1)
+    (made,) = settle(parse(data, "allow.toml"), found, today=today)
+    assert made.status == status
+    assert settle([made], found, today=today) == (made,)
+    assert [one.accepted is not None for one in allowed(told.report(*found), [made]).findings] == [
+        status == "used"
+    ]
 
 
 def test_the_example_of_the_help_is_in_order(tmp_path: Path) -> None:

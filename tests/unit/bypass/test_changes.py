@@ -10,10 +10,13 @@ from hypothesis import strategies as st
 
 from shared.bypass import changes
 from shared.bypass.changes import (
+    DENIES,
+    REQUESTS,
     Assign,
     Change,
     CreateRole,
     DeleteAssignment,
+    DeleteFederated,
     EndEligibility,
     PutDeny,
     RemoveMember,
@@ -97,3 +100,69 @@ def test_what_az_or_a_terminal_would_take_for_something_else_is_not_plain(text: 
     """Such a value is not printed as part of a command."""
     assert not is_plain(DeleteAssignment(text))
     assert not is_plain(RemoveMember("g", text))
+
+
+AT = "/subscriptions/S/resourceGroups/rg"
+RBAC = "providers/Microsoft.Authorization"
+ROLE = f"/{RBAC}/roleDefinitions/r"
+CREDENTIAL = (
+    f"{AT}/providers/Microsoft.ManagedIdentity/userAssignedIdentities/i/federatedIdentityCredentials/c"
+)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        DeleteAssignment(AT),
+        DeleteAssignment(f"{AT}?api-version=2021-04-01&x=/{RBAC}/roleAssignments/a"),
+        DeleteAssignment(f"{AT}/{RBAC}/roleAssignments/a?x=1"),
+        DeleteAssignment(f"{AT}/{RBAC}/roleAssignments/a%2F.."),
+        DeleteAssignment(f"{AT}/{RBAC}/roleAssignments/a b"),
+        DeleteAssignment(f"{AT}/{RBAC}/roleAssignments/a/../b"),
+        DeleteAssignment(f"{AT}/{RBAC}/roleAssignments"),
+        DeleteAssignment(f"/else/{RBAC}/roleAssignments/a"),
+        EndEligibility(f"{AT}?x=1", "p", ROLE),
+        EndEligibility(f"{AT}/../x", "p", ROLE),
+        EndEligibility("", "p", ROLE),
+        EndEligibility(AT, "p q", ROLE),
+        EndEligibility(AT, "p", "Owner"),
+        RemoveMember("Domain Admins", "m"),
+        RemoveOwner("g", "o/../../x"),
+        SetProperty(AT, "2025-09-01", "a", "b"),
+        SetProperty(f"{AT}/providers/M.X/t/n?x", "2025-09-01", "a", "b"),
+        SetProperty(f"{AT}/providers/M.X/t/n", "2025-09-01", "a=b", "c"),
+        Assign("p", "User", "role", "NARROWER-SCOPE"),
+        DeleteFederated(f"{CREDENTIAL}//"),
+        DeleteFederated(CREDENTIAL.rpartition("/")[0]),
+        DeleteFederated(CREDENTIAL.removeprefix(AT)),
+        PutDeny(f"{AT}#x", "{}"),
+    ],
+)
+def test_an_id_of_another_shape_is_in_no_command(change: Change) -> None:
+    """E08: what `az` sends goes to the id as it is written, whatever that is the id of."""
+    assert not is_plain(change)
+
+
+@pytest.mark.parametrize(
+    "scope", ["/", AT, f"{AT}/", AT.lower(), "/providers/Microsoft.Management/managementGroups/m"]
+)
+@pytest.mark.parametrize("name", ["$web", "rg_(old)", "réserve"])
+def test_ids_as_azure_writes_them_are_plain(scope: str, name: str) -> None:
+    """Names of containers and groups have more in them than letters."""
+    below = scope if scope == "/" else f"{scope.rstrip('/')}/{name}"
+    assert is_plain(EndEligibility(scope, "p", f"{below.rstrip('/')}{ROLE}"))
+    assert is_plain(DeleteAssignment(f"{below.rstrip('/')}/{RBAC}/roleAssignments/a"))
+
+
+@given(CHANGES | st.builds(EndEligibility, scopes.map(lambda scope: f"{AT}{scope}/"), names, st.just(ROLE)))
+def test_whatever_is_plain_is_understood(change: Change) -> None:
+    """E08: nothing that a report prints fails when it is read again."""
+    if is_plain(change):
+        assert command(parse(command(change))) == command(change)
+
+
+@pytest.mark.parametrize("at", [REQUESTS, DENIES])
+def test_a_scope_within_a_request_is_read_back(at: str) -> None:
+    """E08: only the last part of an address is the request."""
+    for change in (EndEligibility(f"{AT}{at}x", "p", ROLE), PutDeny(f"{AT}{at}x", "{}")):
+        assert parse(command(change)) == change

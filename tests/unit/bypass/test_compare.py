@@ -7,15 +7,18 @@ from datetime import date
 from typing import Any
 
 import pytest
+from msgspec.structs import replace
 
 from shared.bypass.compare import compare, opening, untold
 from shared.bypass.comparetext import text
 from shared.bypass.finding import Unread
 from shared.bypass.lines import MOST
-from shared.bypass.report import Acceptance, ReportedFinding, ReportFault
+from shared.bypass.report import Acceptance, Gate, ReportedFinding, ReportFault
 from tests.unit.bypass import told
 
 ACCEPTED = Acceptance(owner="Dana Fox", reason="safe", until=date(2026, 12, 31))
+WORSE = replace(ACCEPTED, severity="high")
+NEARER = replace(ACCEPTED, state="active")
 UNREAD = (Unread(what="denyAssignments", why="403"),)
 
 
@@ -40,11 +43,22 @@ _STEPS: list[tuple[str, ReportedFinding | None, ReportedFinding | None, str, int
     ("conditional now", one(), told.finding("f1", severity="medium", state="conditional"), "worsened", 1),
     ("latent now", one(), told.finding("f1", severity="medium", state="latent"), "eased", 0),
     ("accepted now", one(), one(accepted=ACCEPTED), "eased", 0),
-    ("accepted now, but worse", one(), told.finding("f1", severity="critical", accepted=ACCEPTED), "eased", 0),
+    ("accepted now, but worse", one(), told.finding("f1", severity="critical", accepted=ACCEPTED), "worsened", 1),
+    ("accepted now as the worse that it is", one(), told.finding("f1", accepted=WORSE), "eased", 0),
     ("accepted no more", one(accepted=ACCEPTED), one(), "worsened", 1),
     ("accepted no more, but better", one(accepted=ACCEPTED), told.finding("f1", severity="low"), "worsened", 0),
     ("worse and accepted both times", one(accepted=ACCEPTED),
-     told.finding("f1", severity="critical", accepted=ACCEPTED), "worsened", 0),
+     told.finding("f1", severity="critical", accepted=ACCEPTED), "worsened", 1),
+    ("nearer and accepted both times", one(accepted=ACCEPTED),
+     told.finding("f1", severity="medium", accepted=ACCEPTED), "worsened", 1),
+    ("worse, accepted as nearer only", one(accepted=NEARER), told.finding("f1", accepted=NEARER), "worsened", 1),
+    ("nearer, accepted as worse only", one(accepted=WORSE),
+     told.finding("f1", severity="medium", accepted=WORSE), "worsened", 1),
+    ("worse, as accepted", one(accepted=WORSE), told.finding("f1", accepted=WORSE), "worsened", 0),
+    ("nearer, as accepted", one(accepted=NEARER),
+     told.finding("f1", severity="medium", accepted=NEARER), "worsened", 0),
+    ("better and accepted both times", one(accepted=ACCEPTED),
+     told.finding("f1", severity="low", state="active", accepted=ACCEPTED), "eased", 0),
 ]  # fmt: skip
 
 
@@ -52,7 +66,10 @@ _STEPS: list[tuple[str, ReportedFinding | None, ReportedFinding | None, str, int
     ("before", "after", "kind", "counts"), [row[1:] for row in _STEPS], ids=[row[0] for row in _STEPS]
 )
 def test_what_becomes_of_a_finding(before: Any, after: Any, kind: str, counts: int) -> None:
-    """A finding is in one of five places, and counts when it opened or became worse, is bad enough and not accepted."""
+    """E08: a finding is in one of five places, and counts when it opened or became worse, is bad enough and not accepted.
+
+    What became worse is accepted only by who said how bad it may become.
+    """
     old = told.report(*filter(None, [before]))
     made = compare(old, told.report(*filter(None, [after])))
     found = {name: len(getattr(made, name)) for name in ("opened", "worsened", "eased", "closed")}
@@ -75,6 +92,34 @@ def test_what_was_not_read_now_leaves_it_untold(before: Any, now: Any, verdict: 
     """More may have opened than is known. What was not read before can only have hidden what was open already."""
     made = compare(told.report(unread=before), told.report(unread=now, verdict=verdict))
     assert untold(made) is answer
+
+
+_GATE = Gate(principal_id="g", site_id="/s")
+_GATES: list[tuple[str, Gate | None, Gate | None, bool]] = [
+    ("none and none", None, None, False),
+    ("the same in other letters", _GATE, Gate(principal_id="G", site_id="/S"), False),
+    ("another identity", _GATE, replace(_GATE, principal_id="mallory"), True),
+    ("another site", _GATE, replace(_GATE, site_id="/t"), True),
+    ("a site no more", _GATE, replace(_GATE, site_id=None), True),
+    ("a gate no more", _GATE, None, True),
+    ("a gate for the first time", None, _GATE, True),
+]
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "another"), [row[1:] for row in _GATES], ids=[row[0] for row in _GATES]
+)
+def test_what_is_gone_with_another_gate_is_not_said_to_be_closed(
+    before: Gate | None, now: Gate | None, another: bool
+) -> None:
+    """E08: whoever is named as the gate is no longer found, and has not lost anything by that."""
+    made = compare(told.report(told.finding(), gate=before), told.report(gate=now))
+    assert untold(made) is another
+    shown = text(made, "medium")
+    assert ("another gate: " in shown) is another
+    assert ("no longer found, which proves nothing (1)" in shown) is another
+    assert ("closed (1)" in shown) is not another
+    assert (": 1 closed." in shown) is not another
 
 
 def test_reports_about_two_targets_are_not_compared() -> None:
@@ -103,8 +148,8 @@ def test_the_text_says_what_opened_first_and_what_each_was_before() -> None:
         f"target  {told.TARGET}\n"
         "\nnot read before (1): what opened may have been open then\n  denyAssignments: 403\n"
         f"\nopened (1)\n  low       o  invoke           {does}\n"
-        f"\nbecame worse (1)\n  critical  w  invoke           {does}  was high, active\n"
-        f"\nbecame better (1)\n  low       e  invoke           {does}  [latent]  was high, active\n"
+        f"\nbecame worse (1)\n  critical  w  invoke           {does}  [was high, active]\n"
+        f"\nbecame better (1)\n  low       e  invoke           {does}  [latent; was high, active]\n"
         f"\nclosed (1)\n  high      c  invoke           {does}\n"
     )
 

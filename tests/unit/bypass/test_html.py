@@ -10,11 +10,13 @@ from html.parser import HTMLParser
 from typing import Any, get_args
 
 import pytest
+from msgspec.structs import replace
 
 from shared.bypass.finding import Principal, Unread, Way
 from shared.bypass.page import flows
 from shared.bypass.page.document import MOST, page
 from shared.bypass.page.drawing import fit
+from shared.bypass.report import Acceptance, Allowance
 from shared.bypass.visible import visible
 from shared.bypass.wording import WAYS
 from tests.unit.bypass import told
@@ -121,19 +123,35 @@ def test_the_page_tells_what_the_report_holds() -> None:
         "1 critical, 2 high, 1 medium, 1 low; 1 accepted; 3 at or above medium and not accepted",
         "Not read (1): nothing is proven closed",
         "deny assignments: 403 AuthorizationFailed",
-        "Calls it directly: Alice Ng via All Staff",
-        f"in Fraud Team group {told.TEAM}",
-        f"in All Staff group {told.STAFF}",
-        "role Owner 8e3af657-a8ff-443c-a75c-2fe8c4bcb635",
+        'Calls it directly: "Alice Ng" via "All Staff"',
+        f'in "Fraud Team" group {told.TEAM}',
+        f'in "All Staff" group {told.STAFF}',
+        'role "Owner" 8e3af657-a8ff-443c-a75c-2fe8c4bcb635',
         "whose action * matches",
         f"az role assignment delete --ids {told.ASSIGNMENT}",
         "accepted until 2026-12-31",
         "until 2026-12-31 by Dana Fox: sealed in the safe",
         "no: expired, the finding counts again",
         "no: there is no such finding",
+        "read at 2026-11-20 10:30 UTC, judged at 2026-11-22 10:30 UTC",
     ):
         assert part in said
     assert checked(page(told.SAMPLE, "medium")).tags["details"] == len(told.SAMPLE.findings)
+
+
+def test_a_name_on_the_page_cannot_pose_as_the_words_around_it() -> None:
+    """E08: names stand in quotation marks there too; and what an acceptance goes up to stands with it."""
+    posing = Principal(id="u1", type="user", display_name='the resource itself" via "nobody')
+    bounded = Acceptance(owner="Dana", reason="x", until=told.ACCEPTED.until, severity="medium")
+    entry = Allowance(id="f1", owner="Dana", reason="x", until=bounded.until, status="exceeded")
+    report = told.report(told.finding(principal=posing, accepted=bounded), allowances=(entry,))
+    said = checked(page(report, "low")).text()
+    assert 'Calls it directly: "the resource itself\\x22 via \\x22nobody" via "All Staff"' in said
+    alone = told.finding(principal=replace(posing, display_name="Anybody who can reach it, +9"), via=())
+    drawn = [data for tag, data in checked(page(told.report(alone), "low")).texts if tag == "text"]
+    assert sum(one.startswith('"Anybody who can reach it') for one in drawn) == 2
+    assert "by Dana, at most medium: x" in said
+    assert "no: the finding has become worse, and counts again" in said
 
 
 @pytest.mark.parametrize("way", get_args(Way))
@@ -142,7 +160,7 @@ def test_every_way_is_in_both_pictures(way: Any) -> None:
     made = checked(page(told.report(told.finding(way=way)), "low"))
     drawn = [data for tag, data in made.texts if tag == "text"]
     assert drawn.count(WAYS[way].title) == 2
-    assert drawn.count("All Staff") == 2
+    assert drawn.count('"All Staff"') == 2
     assert WAYS[way].meaning in made.text()
 
 
@@ -221,8 +239,8 @@ def test_the_picture_gathers_by_who_holds_the_role() -> None:
     )
     assert [(source.label, source.kind, source.reach) for source in gathered.sources] == [
         ("Anybody who can reach it", "resource", 1),
-        ("All Staff", "group", 2),
-        ("Bob", "user", 1),
+        ('"All Staff"', "group", 2),
+        ('"Bob"', "user", 1),
     ]
     assert [(lane.way, lane.severity, lane.reach, lane.open) for lane in gathered.lanes] == [
         ("invoke", "high", 2, True),
@@ -237,7 +255,7 @@ def test_sources_that_the_picture_has_no_room_for_are_one() -> None:
     listed = [told.finding(one.id, principal=one, via=(), severity="low") for one in people[:-1]]
     gathered = flows.gather(told.report(*listed, told.finding("x", principal=people[-1], via=())))
     assert len(gathered.sources) == flows.SOURCES + 1
-    assert gathered.sources[0].label == "P29"
+    assert gathered.sources[0].label == '"P29"'
     assert (gathered.sources[-1].label, gathered.sources[-1].reach) == (None, 30 - flows.SOURCES)
     assert {flow.source for flow in gathered.flows} == set(range(len(gathered.sources)))
 

@@ -118,6 +118,17 @@ def test_what_is_no_report_is_refused_by_the_schema_and_by_who_reads_it(what: st
         from_json(made)
 
 
+def test_a_report_from_before_a_member_was_told_is_still_a_report() -> None:
+    """The report of the night before can be compared with the first one that says more."""
+    made = real()
+    made["allowances"] = [{"id": "x", "owner": "y", "reason": "z", "until": "2026-12-31", "status": "unused"}]
+    del made["collected"]
+    assert list(faults(made, SCHEMA, SCHEMA)) == []
+    read = from_json(made)
+    assert read.collected is None
+    assert (read.allowances[0].severity, read.allowances[0].state) == (None, None)
+
+
 def test_a_member_that_is_not_known_yet_is_passed_over() -> None:
     """A later report with more in it can still be compared with an older one."""
     made = real()

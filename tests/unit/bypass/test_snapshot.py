@@ -31,6 +31,11 @@ FAULTS: dict[str, tuple[WHERE, Any, str]] = {
     "a target that is a list": (("target",), [], "target: is not an object"),
     "a target without an id": (("target", "id"), NOTHING, "target.id: is missing"),
     "a target that is no resource": (("target", "id"), "fraud-score", "target.id: is not a scope"),
+    "a target with half of a character": (
+        ("target", "id"),
+        f"{world.ENDPOINT}\ud800",
+        "target.id: has half of a character in it",
+    ),
     "a target in no subscription": (("target", "id"), "/providers/x", "target.id: is not in a subscription"),
     "no role assignments": (("roleAssignments",), NOTHING, "roleAssignments: is missing"),
     "no role definitions": (("roleDefinitions",), NOTHING, "roleDefinitions: is missing"),
@@ -96,6 +101,21 @@ FAULTS: dict[str, tuple[WHERE, Any, str]] = {
         NOTHING,
         "roleDefinitions[0].permissions: is missing",
     ),
+    "a role whose permissions are null": (
+        ("roleDefinitions", 0, "properties", "permissions"),
+        None,
+        "roleDefinitions[0].permissions: is missing",
+    ),
+    "a permission whose actions are null": (
+        ("roleDefinitions", 0, "properties", "permissions", 0, "actions"),
+        None,
+        "roleDefinitions[0].permissions[0].actions: is missing",
+    ),
+    "a permission whose data actions are null": (
+        ("roleDefinitions", 0, "properties", "permissions", 0, "dataActions"),
+        None,
+        "roleDefinitions[0].permissions[0].dataActions: is missing",
+    ),
     "a permission without actions": (
         ("roleDefinitions", 0, "properties", "permissions", 0, "actions"),
         NOTHING,
@@ -159,7 +179,14 @@ FAULTS: dict[str, tuple[WHERE, Any, str]] = {
         "directory.groupMembers.bob: has members, and is no group",
     ),
     "a gate whose site is nowhere": (("gate",), {"siteId": "site"}, "gate.siteId: is not a scope"),
+    "a gate with blanks around it": (
+        ("gate",),
+        {"principalId": "gate "},
+        "gate.principalId: has blanks around it",
+    ),
     "a related thing that is a text": (("related",), ["x"], "related[0]: is not an object"),
+    "a related thing without an id": (("related",), [{"name": "ci"}], "related[0].id: is missing"),
+    "a related thing that is nowhere": (("related",), [{"id": "ci"}], "related[0].id: is not a scope"),
     "an unread thing without a name": (("unread",), [{"why": "403"}], "unread[0].what: is missing"),
     "a classic administrator of nothing": (
         ("classicAdministrators",),
@@ -184,7 +211,7 @@ def changed(where: WHERE, value: Any) -> dict[str, Any]:
 
 @pytest.mark.parametrize(("where", "value", "message"), FAULTS.values(), ids=FAULTS.keys())
 def test_what_is_wrong_is_told_with_its_place(where: WHERE, value: Any, message: str) -> None:
-    """A broken snapshot is no snapshot: nothing in it is left out silently."""
+    """E08: a broken snapshot is no snapshot: nothing in it is left out silently."""
     with pytest.raises(SnapshotFault) as found:
         snapshot.read(changed(where, value))
     assert str(found.value).startswith(message)
@@ -248,6 +275,24 @@ def test_an_object_is_known_by_its_own_id() -> None:
     """Properties may hold an `id` of something else: it is not the object's."""
     found = snapshot.read(changed(("target", "properties"), {"id": "/subscriptions/x"}))
     assert found.scope == world.ENDPOINT.lower()
+
+
+def test_a_target_that_az_ml_prints_is_written_as_azure_writes_it() -> None:
+    """E08: what `az ml` calls properties is what somebody wrote there, and says nothing of keys."""
+    printed = {
+        "id": world.ENDPOINT,
+        "kind": "Managed",
+        "auth_mode": "key",
+        "public_network_access": "disabled",
+        "properties": {"authMode": "AADToken", "auth_mode": "aad_token"},
+    }
+    found = snapshot.read(changed(("target",), printed))
+    assert found.target == {
+        "id": world.ENDPOINT,
+        "kind": "Managed",
+        "properties": {"authMode": "key", "publicNetworkAccess": "disabled"},
+    }
+    assert snapshot.read(found.document).target == found.target
 
 
 def test_the_classic_administrators_that_az_prints_are_read() -> None:

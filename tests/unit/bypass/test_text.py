@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import unicodedata
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 from msgspec.structs import replace
 
 from shared.bypass.finding import Principal, Unread
 from shared.bypass.lines import MOST
+from shared.bypass.report import Allowance
 from shared.bypass.text import explain, headline, text
-from shared.bypass.visible import quoted, visible
 from tests.unit.bypass import told, world
 
 GOLDEN = f"""\
@@ -24,8 +23,8 @@ not read (1): nothing is proven closed
   deny assignments: 403 AuthorizationFailed
 
 target  {told.TARGET}
-gate    identity 9a8b7c6d-0000-4000-8000-00000000000a
-judged  2026-11-22 10:30 UTC
+gate    identity 9a8b7c6d-0000-4000-8000-00000000000a; its site is not named: who may take it over was not looked for
+when    read at 2026-11-20 10:30 UTC, judged at 2026-11-22 10:30 UTC
 
 acceptances that do not count (2)
   h1  until 2026-06-30, Web team: has expired, and the finding counts again
@@ -77,6 +76,30 @@ def test_a_finding_that_is_accepted_says_by_whom_why_and_until_when() -> None:
     """The explanation of an accepted finding is not silent about it."""
     told_ = explain(told.SAMPLE, told.SAMPLE.findings[2])
     assert "accepted until 2026-12-31 by Dana Fox: sealed in the safe\n" in told_
+
+
+def test_a_finding_that_became_worse_than_what_was_accepted_says_so() -> None:
+    """E08: how far an acceptance goes stands with it, and where it ends the finding counts again."""
+    bounded = replace(told.ACCEPTED, severity="medium", state="eligible")
+    held = told.finding(accepted=bounded)
+    said = "accepted until 2026-12-31 by Dana Fox, at most medium and eligible: sealed in the safe\n"
+    assert said in explain(told.report(held), held)
+    entry = Allowance(id="f1", owner="Dana Fox", reason="x", until=bounded.until, status="exceeded")
+    shown = text(told.report(told.finding(), allowances=(entry,)), "medium")
+    assert (
+        "f1  until 2026-12-31, Dana Fox: accepts less than the finding has become, and it counts again"
+        in shown
+    )
+
+
+def test_when_the_snapshot_was_read_is_told_beside_when_it_was_judged() -> None:
+    """E08: what was read long ago looks no fresher for being judged today; what it does not say is not made up."""
+    zone = timezone(timedelta(hours=2))
+    made = told.report(collected=datetime(2025, 1, 1, 1, 0, tzinfo=zone))
+    assert "\nwhen    read at 2024-12-31 23:00 UTC, judged at 2026-11-22 10:30 UTC\n" in text(made, "low")
+    assert "\nwhen    read at a time that the snapshot does not say, judged at " in text(
+        told.report(collected=None), "low"
+    )
 
 
 def test_a_command_of_several_lines_keeps_them() -> None:
@@ -154,51 +177,6 @@ def test_no_name_steers_the_terminal_or_adds_a_line(name: str) -> None:
 
 
 _TURNS = {"LRE", "RLE", "LRO", "RLO", "PDF", "LRI", "RLI", "FSI", "PDI"}
-
-
-def test_a_name_cannot_end_its_quotation_and_pose_as_somebody_else() -> None:
-    """The object id that follows a name is the directory's, never the name's."""
-    named = told.HOSTILE["a quotation"]
-    one = told.finding(principal=replace(told.ALICE, display_name=named), via=())
-    shown = text(told.report(one), "medium")
-    assert '"x\\" (user 00000000-0000-0000-0000-000000000000): harmless" (user 22222222' in shown
-
-
-@given(st.text())
-def test_visible_text_is_printable_bounded_and_plain_names_stay_as_they_are(name: str) -> None:
-    """For any text: one line, nothing to obey, at most a few signs for each character."""
-    shown = visible(name)
-    assert all(character.isprintable() for character in shown)
-    assert len(shown) <= 10 * min(len(name), 256) + 1
-    assert quoted(name).endswith('"')
-
-
-@pytest.mark.parametrize(
-    ("name", "shown"),
-    [
-        ("\x1b[2J", "\\x1b[2J"),
-        ("a\nb", "a\\nb"),
-        ("\u202egro", "\\u202egro"),
-        ("a\u3164b\u2800", "a\\u3164b\\u2800"),
-        ("e" + "\u0301" * 6, "e" + "\u0301" * 4 + "\\u0301\\u0301"),
-        ("\ud800", "\\ud800"),
-        ("x" * 300, "x" * 256 + "…"),
-        ("x" * 256, "x" * 256),
-    ],
-    ids=["ANSI", "a new line", "direction", "blanks", "accents in a pile", "half a pair", "too long", "long"],
-)
-def test_what_is_not_there_to_be_seen_is_escaped(name: str, shown: str) -> None:
-    """So that it is seen that somebody wrote it."""
-    assert visible(name) == shown
-
-
-@pytest.mark.parametrize(
-    "name",
-    ["Alice Ng", "Jürgen Groß", "Nguyễn Văn A", "安全 管理", "Ольга", "שרה לוי", "O'Brien; DROP", "a\\b"],
-)
-def test_names_of_people_are_shown_as_they_are_written(name: str) -> None:
-    """Letters of every script, accents and punctuation are no attack."""
-    assert visible(name) == name
 
 
 def test_text_shows_the_first_of_many_and_says_how_many_more_there_are() -> None:

@@ -6,9 +6,13 @@ from typing import Any
 
 import pytest
 
-from shared.bypass import leastrole
+from shared.bypass import leastrole, snapshot, whatif
 from shared.bypass.actions import Kind
+from shared.bypass.changes import Assign
 from shared.bypass.finding import Finding, Report
+from shared.bypass.grants import State
+from shared.bypass.paths import judge
+from shared.bypass.rbac import Evaluator
 from tests.unit.bypass import waysworld, world
 
 ML = "Microsoft.MachineLearningServices/workspaces/"
@@ -37,6 +41,11 @@ def report(kind: str, *roles: Row, **row: Any) -> Report:
             **row,
         }
     )
+
+
+def deleting(name: str, at: str) -> str:
+    """Return the command that removes the assignment `name` at the scope `at`."""
+    return f"az role assignment delete --ids {world.assignment_id(name, at)}"
 
 
 def excess(found: Report) -> Finding:
@@ -141,20 +150,114 @@ def test_its_fix_gives_it_its_own_access_first() -> None:
     assert create.startswith("az role definition create ")
     assert assign.startswith("az role assignment create --assignee-object-id gate ")
     assert assign.endswith(f" --scope {world.ENDPOINT}")
-    assert delete == "az role assignment delete --ids a0"
+    assert delete == deleting("a0", world.GROUP)
 
 
 def test_its_fix_leaves_its_own_access_alone() -> None:
     """Where it has the least role already, the rest is simply removed."""
     found = report("online", {"actions": [SCORE]}, {"actions": ["*"], "at": "group"})
-    assert excess(found).fix == ("az role assignment delete --ids a1",)
+    assert excess(found).fix == (deleting("a1", world.GROUP),)
+
+
+CHAT = f"{AI}OpenAI/deployments/chat/completions/action"
+MAAS = f"{AI}MaaS/chat/completions/action"
+
+
+def able(made: snapshot.Snapshot) -> set[str]:
+    """Return by which data actions the gate calls the models of an account."""
+    evaluator = Evaluator(made)
+    asked = (CHAT, MAAS, f"{AI}OpenAI/responses/write", f"{AI}OpenAI/images/generations/action")
+    return {
+        action
+        for action in asked
+        if evaluator.allows("gate", action, is_data=True, scope=made.scope).state is State.ACTIVE
+    }
+
+
+@pytest.mark.parametrize(
+    "roles",
+    [
+        [{"data": ["Microsoft.CognitiveServices/*"]}],
+        [{"data": ["Microsoft.CognitiveServices/*"]}, {"data": [f"{AI}MaaS/*"]}],
+        [{"data": ["Microsoft.CognitiveServices/*"]}, {"data": [CHAT], "at": "project"}],
+        [{"data": ["Microsoft.CognitiveServices/*"]}, {"data": [CHAT]}],
+        [{"data": [f"{AI}OpenAI/*"], "at": "group"}, {"data": [f"{AI}MaaS/*"]}],
+        [{"data": [f"{AI}MaaS/*"], "actions": [f"{AI}listKeys/action"]}],
+    ],
+)
+def test_a_model_gate_loses_no_model(roles: list[Row]) -> None:
+    """E07: other models, or these of one project alone, make up for none: it gets its own access first, call by call."""
+    made = snapshot.read(
+        waysworld.document(
+            {
+                "target": "account",
+                "gate": "gate",
+                "roles": {f"r{at}": role for at, role in enumerate(roles)},
+                "assign": [
+                    {"to": "gate", "role": f"r{at}", "at": role.get("at", "target")}
+                    for at, role in enumerate(roles)
+                ],
+            }
+        )
+    )
+    before = able(made)
+    fix = excess(judge(made)).fix
+    for count in range(len(fix) + 1):
+        assert able(whatif.apply(made, fix[:count])) >= before, fix[:count]
+    assert judge(whatif.apply(made, fix)).findings == ()
 
 
 def test_a_model_gate_gets_the_built_in_role() -> None:
     """6.3: Cognitive Services OpenAI User, by its id."""
     finding = excess(report("account", {"data": ["Microsoft.CognitiveServices/*"]}))
     assert finding.fix[0].split()[8:10] == ["--role", leastrole.OPENAI_USER]
-    assert finding.fix[1:] == ("az role assignment delete --ids a0",)
+    assert finding.fix[-1] == deleting("a0", waysworld.ACCOUNT)
+
+
+@pytest.mark.parametrize(
+    ("lost", "given"),
+    [
+        ([CHAT], [leastrole.OPENAI_USER]),
+        ([MAAS], ["Groupgate caller of Foundry Models"]),
+        ([f"{AI}OpenAI/responses/write"], ["Groupgate caller of responses"]),
+        ([CHAT, MAAS], [leastrole.OPENAI_USER, "Groupgate caller of Foundry Models"]),
+        ([f"{AI}AIServices/agents/write"], [leastrole.OPENAI_USER]),
+    ],
+)
+def test_only_what_is_lost_is_given_first(lost: list[str], given: list[str]) -> None:
+    """E07: a gate that has never called other models is not let in to them by a fix."""
+    made = leastrole.first(Kind.ACCOUNT, waysworld.ACCOUNT, "gate", lost)
+    roles = [change.role for change in made if isinstance(change, Assign)]
+    assert len(roles) == len(given)
+    assert all(role.startswith(name) for role, name in zip(roles, given, strict=True))
+
+
+def test_an_id_that_somebody_else_shares_is_not_the_gates_own() -> None:
+    """E07: who takes it from alice takes it from the gate, so the gate gets another first."""
+    at = world.assignment_id("shared")
+    found = report(
+        "online",
+        {"actions": [SCORE]},
+        assign=[
+            {"to": "gate", "role": "r0", "id": at},
+            {"to": "alice", "role": "r0", "id": at.upper(), "type": "User"},
+        ],
+    )
+    [finding] = waysworld.about(found, "alice")
+    assert [fix.split()[1:4] for fix in finding.fix[:2]] == [
+        ["role", "definition", "create"],
+        ["role", "assignment", "create"],
+    ]
+
+
+BLOBS = "Microsoft.Storage/storageAccounts/blobServices/containers/blobs/write"
+
+
+def test_what_its_host_works_by_is_no_excess() -> None:
+    """E07: a host that signs in as the gate writes blobs at the storage of the package: without that it stops."""
+    assert report("online", {"actions": [SCORE]}, {"data": [BLOBS], "at": "storage"}).findings == ()
+    found = report("online", {"actions": [SCORE]}, {"actions": [LIST_KEYS], "at": "storage"})
+    assert excess(found).fix == (deleting("a1", waysworld.STORAGE),)
 
 
 def test_what_it_has_by_a_group_it_leaves() -> None:
@@ -296,16 +399,16 @@ def _the_workspaces(made: Row) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "told"),
+    "change",
     [
-        (_another_account, []),
-        (_the_workspaces, []),
-        (_not_told, ["take-gate medium active"]),
+        _another_account,
+        _the_workspaces,
+        _not_told,
     ],
 )
-def test_the_storage_of_the_package_is_the_one_that_the_site_names(change: Any, told: list[str]) -> None:
-    """Where the site does not say, every storage account that was read may be it, but for the workspace's own."""
-    assert taking(LIST_KEYS, "storage", change) == told
+def test_every_storage_account_that_was_read_may_be_the_gates(change: Any) -> None:
+    """E08: beside its package, which the site may name, its keys lie in one that only its settings tell."""
+    assert taking(LIST_KEYS, "storage", change) == ["take-gate medium active"]
 
 
 def test_a_package_in_storage_that_was_not_read_proves_nothing() -> None:

@@ -196,7 +196,7 @@ def test_a_federated_credential_of_the_gates_identity_is_a_way() -> None:
     found = waysworld.judged(made)
     finding = only(found, "take-gate")
     assert (finding.severity, finding.state, finding.principal.id) == ("medium", "active", CREDENTIAL)
-    assert "repo:contoso/fraud of https://token.actions.githubusercontent.com" in finding.detail
+    assert '"repo:contoso/fraud" of "https://token.actions.githubusercontent.com"' in finding.detail
     [fix] = finding.fix
     assert fix.startswith("az identity federated-credential delete --subscription 0b0e1a52-")
     assert fix.endswith(" --resource-group rg-gate --identity-name gate --name ci --yes")

@@ -88,7 +88,7 @@ def test_a_deny_assignment_closes_it(table: Row, row: Row) -> None:
 
 @pytest.mark.parametrize(("table", "row"), ROWS)
 def test_an_active_assignment_opens_it(table: Row, row: Row) -> None:
-    """At each place the action opens what the row says, and nothing else."""
+    """E08: at each place, children included, the action opens what the row says, and nothing else."""
     for found in worlds(table, row, row["at"]):
         assert waysworld.told(found).get("alice", []) == expected(row["is"], "active")
         opens = any(finding.severity != "low" for finding in found.findings)
@@ -130,7 +130,7 @@ def test_a_group_whose_members_were_not_read_stands_for_them(table: Row, row: Ro
     """The group is told in their place, and that they were not read."""
     for found in worlds(table, row, row["at"], to="secret", world={"unlisted": ["secret"]}):
         assert waysworld.told(found)["secret"] == expected(row["is"], "conditional")
-        assert [entry.what for entry in found.unread] == ["members of group Secret"]
+        assert [entry.what for entry in found.unread] == ['members of group "Secret"']
 
 
 @pytest.mark.parametrize(("table", "row"), OPENING)
@@ -151,18 +151,51 @@ def test_keys_are_live_where_the_target_takes_them(table: Row, row: Row) -> None
         assert found.verdict == "open"
 
 
-def test_a_role_that_excludes_every_known_model_may_leave_others() -> None:
-    """Azure adds data actions: what a wide pattern leaves is asked for, also where the table's own are excluded."""
-    known = ["deployments", "images", "responses"]
-    role = {
-        "data": ["Microsoft.CognitiveServices/accounts/*/action"],
-        "not-data": [
-            *(f"Microsoft.CognitiveServices/accounts/OpenAI/{part}/*" for part in known),
-            "Microsoft.CognitiveServices/accounts/MaaS/*",
-        ],
-    }
+MODELS = "Microsoft.CognitiveServices/accounts"
+KNOWN_WRITES = ("OpenAI/responses/write", "AIServices/responses/write", "AIServices/agents/write")
+KNOWN_ACTIONS = ("OpenAI/deployments/*", "OpenAI/images/*", "OpenAI/responses/*", "MaaS/*")
+
+
+@pytest.mark.parametrize(
+    ("given", "taken"),
+    [("*/action", KNOWN_ACTIONS), ("*/write", KNOWN_WRITES), ("*", (*KNOWN_ACTIONS, *KNOWN_WRITES))],
+)
+def test_a_role_that_excludes_every_known_model_may_leave_others(given: str, taken: tuple[str, ...]) -> None:
+    """E08: Azure adds data actions: what a wide pattern leaves is asked for, also where the table's own are excluded."""
+    role = {"data": [f"{MODELS}/{given}"], "not-data": [f"{MODELS}/{pattern}" for pattern in taken]}
     row = {"target": "account", "roles": {"just": role}, "assign": [{"to": "alice", "role": "just"}]}
     assert waysworld.told(waysworld.report(row)) == {"alice": ["invoke high active"]}
+
+
+@pytest.mark.parametrize(
+    ("data", "matching", "told"),
+    [
+        ("OpenAI/*", "OpenAI/assistants/*", ["invoke high active"]),
+        ("*", "*/assistants/*", ["invoke high active"]),
+        ("*/write", "OpenAI/*", ["invoke high active"]),
+        ("OpenAI/assistants/*", "*/action", ["invoke high active"]),
+        ("OpenAI/*", "SpeechServices/*", []),
+        ("OpenAI/assistants/*", "OpenAI/batches/*", []),
+        ("OpenAI/*", "*/read", []),
+    ],
+)
+@pytest.mark.parametrize("on_the_role", [False, True])
+def test_what_a_condition_leaves_of_models_is_asked_for(
+    data: str, matching: str, told: list[str], on_the_role: bool
+) -> None:
+    """E08: a condition tells actions apart that no table knows; who has what it leaves calls models."""
+    condition = {"condition": f"ActionMatches{{'{MODELS}/{matching}'}}"}
+    role = {"data": [f"{MODELS}/{data}"], **(condition if on_the_role else {})}
+    assigned = {"to": "alice", "role": "just", **({} if on_the_role else condition)}
+    found = waysworld.report({"target": "account", "roles": {"just": role}, "assign": [assigned]})
+    assert waysworld.told(found).get("alice", []) == told
+
+
+def test_a_role_that_keeps_every_verb_of_a_call_back_calls_nothing() -> None:
+    """What stands in place of a star ends as calls do: reading and deleting are left, and call no model."""
+    role = {"data": [f"{MODELS}/*"], "not-data": [f"{MODELS}/*/action", f"{MODELS}/*/write"]}
+    row = {"target": "account", "roles": {"just": role}, "assign": [{"to": "alice", "role": "just"}]}
+    assert waysworld.told(waysworld.report(row)) == {}
 
 
 def test_the_tables_are_read_whole() -> None:

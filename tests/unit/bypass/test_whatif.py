@@ -10,9 +10,12 @@ from hypothesis import given, settings
 
 from shared.bypass import fixes, seal, snapshot, whatif
 from shared.bypass.changes import DENY_VERSION
+from shared.bypass.entries import PrincipalType
 from shared.bypass.fields import SnapshotFault
 from shared.bypass.finding import Report
+from shared.bypass.grants import State
 from shared.bypass.paths import judge
+from shared.bypass.rbac import Evaluator
 from shared.bypass.readback import NotACommand
 from shared.bypass.snapshot import Snapshot
 from shared.bypass.whatif import NoSuchThing
@@ -20,6 +23,7 @@ from tests.unit.bypass import waysworld, world
 from tests.unit.bypass.test_fixes import CONTRIBUTOR, DATA_SCIENTIST, EVERYTHING, OWNER, SCORE
 from tests.unit.bypass.test_paths import worlds
 
+ASSIGN = "Microsoft.Authorization/roleAssignments/write"
 FOUNDRY_USER = "53ca6127-db72-4b80-b1b0-d745d6d5456d"
 
 Row = dict[str, Any]
@@ -108,8 +112,9 @@ def test_the_gate_calls_after_all_fixes(kind: str, role: str) -> None:
     changed, _ = after(
         read({"target": kind, "gate": "gate", "assign": [{"to": "gate", "role": role, "at": "group"}]})
     )
-    [assignment] = changed.assignments
-    assert (assignment.principal, assignment.written_scope) == ("gate", waysworld.KINDS[kind])
+    assert {(one.principal, one.written_scope) for one in changed.assignments} == {
+        ("gate", waysworld.KINDS[kind])
+    }
     assert judge(changed).findings == ()
     others = waysworld.told(judge(snapshot.read({**changed.document, "gate": {}})))
     assert others == {"gate": ["invoke high active"]} or kind == "batch"
@@ -173,13 +178,27 @@ def test_settings_that_az_flattens_are_set_as_well() -> None:
     assert (found.findings, found.verdict) == ((), "closed")
 
 
-def test_a_federated_credential_goes() -> None:
-    """It is one of the related objects."""
+@pytest.mark.parametrize("end", ["", "/"])
+def test_a_federated_credential_goes(end: str) -> None:
+    """E08: it is one of the related objects, also with a slash at the end of its id and `resourcegroups` in it."""
     made = waysworld.document({"gate": "gate"})
-    made["related"].append({"id": f"{waysworld.IDENTITY}/federatedIdentityCredentials/CI", "properties": {}})
+    identity = waysworld.IDENTITY.replace("resourceGroups", "resourcegroups")
+    made["related"].append({"id": f"{identity}/federatedIdentityCredentials/CI{end}", "properties": {}})
     changed, found = after(snapshot.read(made))
     assert found.findings == ()
     assert len(changed.related) == len(made["related"]) - 1
+
+
+def test_a_federated_credential_whose_id_is_too_short_has_no_command() -> None:
+    """E08: it is told all the same, and nothing fails."""
+    made = waysworld.document({"gate": "gate"})
+    identity = "/providers/Microsoft.ManagedIdentity/userAssignedIdentities/gate"
+    made["related"] += [
+        {"id": identity, "properties": {"principalId": "gate"}},
+        {"id": f"{identity}/federatedIdentityCredentials/CI", "properties": {}},
+    ]
+    [finding] = judge(snapshot.read(made)).findings
+    assert (finding.way, finding.fix) == ("take-gate", ())
 
 
 @settings(max_examples=120, deadline=None)
@@ -193,6 +212,38 @@ def test_no_plan_makes_anything_worse(row: Row) -> None:
     unfixed = {finding.id for finding in found.findings if "No command is given" in finding.detail}
     owned = {finding.id for finding in found.findings if finding.way == "group-owner"}
     assert {finding.id for finding in left.findings} <= unfixed | owned
+
+
+def callers(seen: Snapshot) -> State | None:
+    """Return how the gate is able to call."""
+    return Evaluator(seen).allows("gate", SCORE, is_data=False, scope=seen.scope).state
+
+
+def assigners(seen: Snapshot) -> set[tuple[bool, State]]:
+    """Return how others than the gate can assign roles at the target, and whether these are users."""
+    able = Evaluator(seen).able(ASSIGN, is_data=False, scope=seen.scope)
+    return {
+        (seen.directory.type_of(grant.principal) is PrincipalType.USER, grant.state)
+        for grant in able
+        if grant.principal != "gate" and grant.state is not State.ELIGIBLE
+    }
+
+
+@settings(max_examples=200, deadline=None)
+@given(worlds)
+def test_no_plan_locks_out_the_gate_or_the_last_who_assigns_roles(row: Row) -> None:
+    """E07, E08: in no world, and after no single command of the plan."""
+    before = read(row)
+    steps = [step.command for step in fixes.plan(before, judge(before).findings, at_least="low")]
+    calls, assigns = callers(before), assigners(before)
+    for count in range(1, len(steps) + 1):
+        changed = whatif.apply(before, steps[:count])
+        if calls in {State.ACTIVE, State.CONDITIONAL}:
+            assert callers(changed) in {State.ACTIVE, calls}, steps[:count]
+        left = assigners(changed)
+        assert left or not assigns, steps[:count]
+        if (True, State.ACTIVE) in assigns:
+            assert (True, State.ACTIVE) in left, steps[:count]
 
 
 # The seal.
@@ -252,6 +303,25 @@ def test_a_sealed_endpoint_is_reached_by_the_gate_and_in_an_emergency() -> None:
     ways = {finding.way for finding in waysworld.about(found, "alice")}
     assert ways == {"run-elsewhere", "secrets", "grant", "take-gate", "remove-deny"}
     assert [entry.what.startswith("deny assignment ") for entry in found.unread] == [True]
+
+
+@pytest.mark.parametrize(
+    ("group", "members", "word"),
+    [
+        ("emergency", ["erin"], None),
+        ("emergency", ["inner"], None),
+        ("EMERGENCY", ["erin"], None),
+        ("emergency", [], "No user is known to be in Emergency"),
+        ("emergency", ["robot"], "No user is known to be in Emergency"),
+        ("elsewhere", ["erin"], "is not in the snapshot"),
+        ("erin", ["erin"], "is not in the snapshot"),
+    ],
+)
+def test_a_seal_for_a_group_without_people_says_so(group: str, members: list[str], word: str | None) -> None:
+    """E08: a wrong id, or a group that nobody is in, would seal everybody out."""
+    row = {**SEALED, "groups": {"emergency": members, "inner": ["dave"]}}
+    caution = seal.seal(read(row), emergency_group=group).caution
+    assert caution is None if word is None else word in (caution or "")
 
 
 def test_a_canary_calls_what_is_sealed() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from shared.bypass.finding import Grant, Principal, Unread
@@ -38,6 +38,7 @@ HOSTILE = {
     "very long": "W" * 100_000,
     "a link": "[click](https://evil.example)",
     "a placeholder": "{0} {{1}}",
+    "a mark of the report": "crew.  [accepted until 2099-12-31 by ciso@contoso.example]",
     "a quotation": 'x" (user 00000000-0000-0000-0000-000000000000): harmless',
 }
 """Names that whoever is found may have chosen, by what is wrong with them."""
@@ -74,6 +75,7 @@ def report(*findings: ReportedFinding, **changes: Any) -> BypassReport:
         "verdict": "open" if findings else "closed",
         "target": TARGET,
         "gate": Gate(principal_id="9a8b7c6d-0000-4000-8000-00000000000a"),
+        "collected": NOW - timedelta(days=2),
         "judged": NOW,
         "after_commands": None,
         "unread": (),

@@ -33,16 +33,27 @@ PLACES = {
     "account-deployment": f"{ACCOUNT}/deployments/chat",
     "datastore": f"{world.WORKSPACE}/datastores/training",
     "compute": f"{world.WORKSPACE}/computes/cluster",
+    "connection": f"{world.WORKSPACE}/connections/search",
+    "serverless": f"{world.WORKSPACE}/serverlessEndpoints/one",
+    "old-service": f"{world.WORKSPACE}/services/older",
+    "job": f"{world.WORKSPACE}/jobs/nightly",
+    "account-connection": f"{ACCOUNT}/connections/search",
     "other-endpoint": f"{world.WORKSPACE}/onlineEndpoints/other",
     "other-workspace": f"{world.WORKSPACE}-other",
     "other-account": f"{ACCOUNT}-other",
     "gates": GATES.removesuffix("/providers"),
     "site": SITE,
     "slot": f"{SITE}/slots/next",
+    "function": f"{SITE}/functions/score",
+    "config": f"{SITE}/config/appsettings",
+    "host": f"{SITE}/host/default",
+    "extension": f"{SITE}/extensions/onedeploy",
     "other-gate": f"{SITE}-other",
     "identity": IDENTITY,
     "storage": STORAGE,
     "container": f"{STORAGE}/blobServices/default/containers/package",
+    "share": f"{STORAGE}/fileServices/default/fileshares/content",
+    "local-user": f"{STORAGE}/localUsers/deployer",
 }
 KINDS = {"online": world.ENDPOINT, "batch": BATCH, "account": ACCOUNT}
 PROPERTIES: dict[str, dict[str, dict[str, Any]]] = {
@@ -135,6 +146,11 @@ def said(finding: Finding) -> str:
 def about(found: Report, principal: str) -> list[Finding]:
     """Return what was found about `principal`."""
     return [finding for finding in found.findings if finding.principal.id == principal]
+
+
+def assignments(finding: Finding) -> list[str]:
+    """Return the names of the assignments that give a finding, in its order."""
+    return [grant.assignment_id.rpartition("/")[2] for grant in finding.grants]
 
 
 def told(found: Report) -> dict[str, list[str]]:

@@ -1,8 +1,9 @@
 """Worlds for the tables in cases/: a snapshot's JSON value out of few words.
 
-Everybody's ids are their names. The directory knows the users alice, bob, carol, dave and erin and the apps gate and
-robot; a table's `[groups]` (and a row's `groups`) list members by group, `unlisted` names groups whose members were not
-read. Whoever is in neither is not in the directory. Scopes have the names below; anything with a slash is itself.
+Everybody's ids are their names; an assignment's id ends with its name, unless a row writes it whole. The directory knows
+the users alice, bob, carol, dave and erin and the apps gate and robot; a table's `[groups]` (and a row's `groups`) list
+members by group, `unlisted` names groups whose members were not read. Whoever is in neither is not in the directory.
+Scopes have the names below; anything with a slash is itself.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ def _assignment(at: int, given: dict[str, Any]) -> Document:
     place = scope(given.get("at", "endpoint"))
     role = given["role"]
     return {
-        "id": given.get("id", f"a{at}"),
+        "id": assignment_id(given.get("id", f"a{at}"), place),
         "properties": {
             "principalId": given["to"],
             "principalType": given.get("type"),
@@ -136,6 +137,15 @@ def _assignment(at: int, given: dict[str, Any]) -> Document:
     }
 
 
+def assignment_id(name: str, at: str = ENDPOINT) -> str:
+    """Return the id of the assignment `name` at the scope `at`; an id that is written whole as it is."""
+    return (
+        name
+        if "/" in name
+        else f"{at.removesuffix('/')}/providers/Microsoft.Authorization/roleAssignments/{name}"
+    )
+
+
 def _deny(at: int, given: dict[str, Any]) -> Document:
     found: Document = {
         "denyAssignmentName": given.get("name", f"deny {at}"),
@@ -145,9 +155,8 @@ def _deny(at: int, given: dict[str, Any]) -> Document:
         "excludePrincipals": [_named(name) for name in given.get("except", ())],
         "doNotApplyToChildScopes": given.get("only-here", False),
         "isSystemProtected": given.get("protected", False),
+        "denyAssignmentEffect": given.get("effect", "enforced"),
     }
-    if "effect" in given:
-        found["denyAssignmentEffect"] = given["effect"]
     return {"id": given.get("id", f"d{at}"), "properties": found}
 
 

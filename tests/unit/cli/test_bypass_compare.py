@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import re
 from datetime import UTC, datetime
 from pathlib import Path
@@ -36,6 +37,8 @@ _COMPARED: list[tuple[str, Document, Document, tuple[str, ...], int]] = [
     ("the same, but not all was read", OPEN, OPEN | {"unread": UNREAD}, (), 2),
     ("it opened, and not all was read", CLOSED, OPEN | {"unread": UNREAD}, (), 1),
     ("not all was read before", CLOSED | {"unread": UNREAD}, CLOSED, (), 0),
+    ("it closed, with another gate", OPEN, CLOSED | {"gate": {"principalId": "alice"}}, (), 2),
+    ("another gate, and it opened", CLOSED | {"gate": {"principalId": "gate"}}, OPEN, (), 1),
     ("a broken one", CLOSED, {}, (), 2),
     ("another target", CLOSED, CLOSED | {"target": {
         "id": f"{world.ENDPOINT}-2", "properties": {"authMode": "AADToken", "publicNetworkAccess": "Disabled"}}}, (), 2),
@@ -76,6 +79,45 @@ def test_an_acceptance_that_ended_between_two_reports_counts(command: Command) -
     assert "became worse" in said.out
     renewed = command.allow(OPEN, "2027-12-31")
     assert command("--compare", old, new, "--allow", renewed, now=later).code == 0
+
+
+def test_a_file_of_accepted_findings_replaces_what_a_report_was_made_with(command: Command) -> None:
+    """E08: an empty one too: nothing is accepted any more."""
+    allow = command.allow(OPEN, "2026-12-31")
+    stored = command.file(
+        "r.json", command("--from", command.file("s.json", OPEN), "--allow", allow, "--json").out
+    )
+    closed = command.file("closed.json", CLOSED)
+    empty = command.file("empty.toml", "accepted = []\n")
+    assert command("--compare", closed, stored).code == 0
+    assert command("--compare", closed, stored, "--allow", allow).code == 0
+    assert command("--compare", closed, stored, "--allow", empty).code == 1
+
+
+@pytest.mark.parametrize(
+    ("bounds", "single", "compared"),
+    [
+        ({}, 0, 1),
+        ({"state": "eligible"}, 1, 1),
+        ({"severity": "medium"}, 1, 1),
+        ({"severity": "high"}, 0, 0),
+    ],
+    ids=["nothing said", "while eligible", "while medium", "whatever it becomes"],
+)
+def test_what_was_accepted_while_it_was_milder_counts_when_it_is_worse(
+    command: Command, bounds: Document, single: int, compared: int
+) -> None:
+    """E08: accepted while alice had to activate it; then it is hers all the time."""
+    eligible = snapshot(ELIGIBLE)
+    entries = json.loads(Path(command.allow(eligible, "2026-12-31")).read_text("utf-8"))["accepted"]
+    reached = {one["id"]: one for one in command.findings(OPEN)}
+    # What is of medium severity in any state stays out: here it is about the one that becomes high.
+    listed = [entry | bounds for entry in entries if reached[entry["id"]]["severity"] == "high"]
+    allow = command.file("bounded.json", {"accepted": listed})
+    before, now = command.file("before.json", eligible), command.file("now.json", OPEN)
+    assert listed
+    assert command("--from", now, "--allow", allow, "--fail-on", "high").code == single
+    assert command("--compare", before, now, "--allow", allow, "--fail-on", "high").code == compared
 
 
 def test_what_would_be_is_not_compared_with_what_is(command: Command) -> None:

@@ -84,11 +84,12 @@ def test_a_faulty_file_of_accepted_findings_accepts_nothing(command: Command) ->
 
 def test_fixes_are_a_script_whose_commands_close_what_was_found(command: Command) -> None:
     """Every line is a command of `az` or a comment; --what-if says what would remain, and it is less."""
-    source = command.file("s.json", snapshot(ALICE, {"to": "bob", "role": OWNER, "at": "root"}))
+    document = snapshot(ALICE, {"to": "bob", "role": OWNER, "at": "root"})
+    source = command.file("s.json", document)
     said = command("--from", source, "--fixes")
     lines = [line for line in said.out.splitlines() if line and not line.startswith("#")]
     assert said.code == 1
-    assert lines == ["az role assignment delete --ids a0"]
+    assert lines == [f"az role assignment delete --ids {document['roleAssignments'][0]['id']}"]
     assert subprocess.run(["bash", "-n"], input=said.out, text=True, check=False).returncode == 0
     after = command("--from", source, "--what-if")
     assert after.out.startswith("OPEN if 1 command were run: ")
