@@ -29,6 +29,7 @@ class PrincipalType(enum.StrEnum):
     UNKNOWN = "unknown"
 
 
+_LISTED: Final = ("actions", "dataActions")
 _TYPES: Final = {fold(kind): kind for kind in PrincipalType}
 
 
@@ -57,6 +58,8 @@ class RoleDefinition(msgspec.Struct, frozen=True, kw_only=True):
     id: str
     name: str | None
     permissions: tuple[Permission, ...]
+    untold: tuple[str, ...] = ()
+    """Which lists a permission of it lacks: older versions of the API leave data actions out, and that is not nothing."""
 
 
 class Assignment(msgspec.Struct, frozen=True, kw_only=True):
@@ -124,24 +127,17 @@ def scope_of(fields: Fields, name: str = "scope") -> str:
 
 
 def role_definition(fields: Fields) -> RoleDefinition:
-    """Return the role definition that `fields` are; raise SnapshotFault.
-
-    Each permission must list its actions and data actions, if only as empty lists: older versions of the API leave data
-    actions out, and what was not read is not nothing.
-    """
-    permissions = []
-    for found in fields.objects("permissions"):
-        for name in ("actions", "dataActions"):
-            if found.get(name) is None:
-                raise found.fault(
-                    name, "is missing; read role definitions with api-version 2022-05-01-preview"
-                )
-        permissions.append(_permission(found))
+    """Return the role definition that `fields` are; raise SnapshotFault."""
     if fields.get("permissions") is None:
         raise fields.fault("permissions", "is missing")
+    found = list(fields.objects("permissions"))
     written = fields.text("id")
     return RoleDefinition(
-        key=role_key(written), id=written, name=fields.maybe("roleName"), permissions=tuple(permissions)
+        key=role_key(written),
+        id=written,
+        name=fields.maybe("roleName"),
+        permissions=tuple(map(_permission, found)),
+        untold=tuple(name for name in _LISTED if any(one.get(name) is None for one in found)),
     )
 
 

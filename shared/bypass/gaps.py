@@ -12,7 +12,7 @@ from typing import Final
 import msgspec
 
 from shared.bypass.directory import Directory
-from shared.bypass.entries import Assignment, DenyAssignment, PrincipalType
+from shared.bypass.entries import Assignment, DenyAssignment, PrincipalType, RoleDefinition
 from shared.bypass.scopes import at_or_above, canonical, odd_below
 from shared.bypass.spelling import fold
 
@@ -55,6 +55,19 @@ def of_denies(denies: Iterable[DenyAssignment]) -> Iterator[Unread]:
             yield Unread(f"whether the deny assignment {deny.id} is enforced", "is not in the snapshot")
         if deny.enforced and not deny.exclusions_told:
             yield Unread(f"what the deny assignment {deny.id} leaves out", "is not in the snapshot")
+
+
+def of_definitions(
+    definitions: Iterable[RoleDefinition], assignments: Iterable[Assignment]
+) -> Iterator[Unread]:
+    """Yield the role definitions in use that may permit more than they tell."""
+    used = {assignment.role for assignment in assignments}
+    for definition in definitions:
+        for name in definition.untold if definition.key in used else ():
+            yield Unread(
+                f"{name} of the role definition {definition.id}",
+                "is not in the snapshot; read role definitions with api-version 2022-05-01-preview",
+            )
 
 
 def of_scopes(assignments: Iterable[Assignment], places: Iterable[str]) -> Iterator[Unread]:

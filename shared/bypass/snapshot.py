@@ -76,10 +76,12 @@ def read(value: object) -> Snapshot:
     partial = frozenset(fold(entry.id) for entry in told if entry.id is not None)
     known = directory(document.get("directory"), partial)
     assignments = tuple(dict.fromkeys(_assignments(document)))
+    definitions = _definitions(document)
     denies = tuple(dict.fromkeys(map(entries.deny_assignment, _objects(document, "denyAssignments"))))
     places = [scope, *filter(None, [gate.site]), *(place for place, _ in related)]
     untold = (
         *gaps.of_sections(document),
+        *gaps.of_definitions((one for alike in definitions.values() for one in alike), assignments),
         *gaps.of_denies(denies),
         *gaps.of_scopes(assignments, places),
         *gaps.of_gate(gate, related=related, directory=known, assignments=assignments),
@@ -91,7 +93,7 @@ def read(value: object) -> Snapshot:
         collected=_collected(document),
         gate=gate,
         assignments=assignments,
-        definitions=_definitions(document),
+        definitions=definitions,
         denies=denies,
         related=tuple(item for _, item in related),
         directory=known,

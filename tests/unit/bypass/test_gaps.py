@@ -183,3 +183,17 @@ def test_what_the_snapshot_itself_says_was_not_read_is_said_once() -> None:
 def test_a_snapshot_need_not_tell_of_the_gates_site(more: dict[str, Any]) -> None:
     """What was not asked for is not unread; the report says what nobody looked at (`lines.unlooked`)."""
     assert unread(**more) == {}
+
+
+@pytest.mark.parametrize("nothing", [GONE, None])
+@pytest.mark.parametrize("name", ["actions", "dataActions"])
+def test_a_role_in_use_tells_all_that_it_permits(name: str, nothing: object) -> None:
+    """E08: older versions of the API leave data actions out, and what was not read is not nothing."""
+    role = MADE["roleDefinitions"][0]["id"]
+    told = unread((("roleDefinitions", 0, "properties", "permissions", 0, name), nothing))
+    assert list(told) == [f"{name} of the role definition {role}"]
+    unused: list[Any] = [
+        (("roleAssignments",), []),
+        (("roleDefinitions", 0, "properties", "permissions", 0, name), nothing),
+    ]
+    assert unread(*unused) == {}

@@ -106,26 +106,6 @@ FAULTS: dict[str, tuple[WHERE, Any, str]] = {
         None,
         "roleDefinitions[0].permissions: is missing",
     ),
-    "a permission whose actions are null": (
-        ("roleDefinitions", 0, "properties", "permissions", 0, "actions"),
-        None,
-        "roleDefinitions[0].permissions[0].actions: is missing",
-    ),
-    "a permission whose data actions are null": (
-        ("roleDefinitions", 0, "properties", "permissions", 0, "dataActions"),
-        None,
-        "roleDefinitions[0].permissions[0].dataActions: is missing",
-    ),
-    "a permission without actions": (
-        ("roleDefinitions", 0, "properties", "permissions", 0, "actions"),
-        NOTHING,
-        "roleDefinitions[0].permissions[0].actions: is missing",
-    ),
-    "a permission that was read by a version without data actions": (
-        ("roleDefinitions", 0, "properties", "permissions", 0, "dataActions"),
-        NOTHING,
-        "roleDefinitions[0].permissions[0].dataActions: is missing; read role definitions with api-version",
-    ),
     "actions that are one text": (
         ("roleDefinitions", 0, "properties", "permissions", 0, "actions"),
         "*",
