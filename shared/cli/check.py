@@ -41,6 +41,10 @@ def run(arguments: argparse.Namespace) -> int:
         print(*_summary(route, policy), sep="\n")
     for warning in policy.warnings:
         print(f"warning: {warning}")
+    if alone is not None and any(route.batch is not None for route in policy.routes.values()):
+        print(
+            "note: batch endpoints take GROUPGATE_JOBS=on and, in Azure, GROUPGATE_JOBS_SECRET; without FILE both are checked"
+        )
     if alone is None and settings.identity != "token" and not settings.platform_auth_enabled():
         print(
             "note: WEBSITE_AUTH_ENABLED is not true here; where the platform does not set it, all but /healthz is 503"

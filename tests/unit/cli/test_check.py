@@ -163,6 +163,7 @@ def test_t10_a_batch_endpoint_is_summed_up_with_what_each_rule_lets_jobs_have(
     assert "no inputs; outputs https://contosodata.blob.core.windows.net/scores/, as they are named" in admins
     assert "sees all jobs" in admins
     assert lookers.endswith("no inputs; no outputs; sees own jobs")
+    assert lines[-1].startswith("note: batch endpoints take GROUPGATE_JOBS=on")
 
 
 @pytest.mark.parametrize(
