@@ -21,16 +21,6 @@ def _site(action: str, says: str, mark: str, *, severity: Severity | None = None
     )
 
 
-def _slot(action: str, says: str) -> Reach:
-    return Reach(
-        way="take-gate",
-        action=f"{_WEB}slots/{action}",
-        says=says,
-        mark="E RB11 / D",
-        place=Place.SITE,
-    )
-
-
 def _store(action: str, *, is_data: bool = False) -> Reach:
     return Reach(
         way="take-gate",
@@ -95,7 +85,7 @@ LIFT_PROTECTED: Final = (
 )
 """For those that Azure made: nobody deletes them directly."""
 
-_SITE: Final = (
+_APP: Final = (
     _site("write", "change the gate's site", "E RB11 / D"),
     _site("config/write", "change the gate's settings and its sign-in", "E RB11 / D"),
     _site("config/list/action", "read the gate's settings and publishing credentials", "E RB11 / D"),
@@ -118,21 +108,25 @@ _SITE: Final = (
     _site("newpassword/action", "renew the gate's publishing credentials", "E RB11 / D"),
     _site("backups/restore/action", "restore other code to the gate", "E RB11 / D"),
     _site("restore/write", "restore other code to the gate", "E RB11 / D"),
+    _site("restorefrombackupblob/action", "restore other code to the gate", "D"),
+    _site("restoresnapshot/action", "restore other code to the gate", "D"),
+    _site("restorefromdeletedapp/action", "restore other code to the gate", "D"),
     _site("slotsswap/action", "swap the gate's slots", "E RB11 / D"),
+    _site("applySlotConfig/action", "give the gate the settings of a slot", "D"),
     # Azure lists these two as reads; that a Reader is given the key has been closed, which nothing here can prove.
     _site("hostruntime/host/_master/read", "read the gate's master key", "E RB11", severity="low"),
     _site("functions/masterkey/read", "read the gate's master key", "E RB11", severity="low"),
-    _slot("write", "change a slot of the gate"),
-    _slot("config/write", "change the settings of a slot"),
-    _slot("config/list/action", "read the settings of a slot"),
-    _slot("publishxml/action", "read the publishing profile of a slot"),
-    _slot("publish/action", "publish code to a slot"),
-    _slot("host/listkeys/action", "list the host keys of a slot"),
-    _slot("functions/write", "change the functions of a slot"),
-    _slot("extensions/write", "deploy to a slot"),
-    _slot("sourcecontrols/write", "change where a slot's code is from"),
-    _slot("deployments/write", "deploy to a slot"),
-    _slot("slotsswap/action", "swap the gate's slots"),
+)
+_SITE: Final = (
+    *_APP,
+    # What is done to a slot comes to the gate when they are swapped, and a slot's code may have the gate's identity.
+    *(
+        msgspec.structs.replace(
+            reach, action=reach.action.replace(_WEB, f"{_WEB}slots/"), says=f"{reach.says}, in a slot"
+        )
+        for reach in _APP
+        if reach.severity is None
+    ),
 )
 GATE: Final = (
     *_SITE,
