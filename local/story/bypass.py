@@ -85,4 +85,6 @@ class Bypass:
 
 
 def _name(found: dict[str, Any]) -> str:
-    return str(found["principal"]["displayName"])
+    """Return who it is, and what must happen before they may."""
+    name = str(found["principal"]["displayName"])
+    return name if found["state"] == "active" else f"{name} ({found['state']})"

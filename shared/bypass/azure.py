@@ -15,8 +15,8 @@ from urllib.parse import urlsplit
 import msgspec
 
 from shared.bypass.collect import ids
-from shared.bypass.collect.answers import Json
-from shared.bypass.collect.arm import Arm
+from shared.bypass.collect.answers import Json, Unreadable
+from shared.bypass.collect.arm import READER, Arm
 from shared.bypass.collect.gate import Gate
 from shared.bypass.collect.groups import Bounds, Groups
 from shared.bypass.collect.ids import Place, Target
@@ -30,10 +30,14 @@ from shared.bypass.spelling import fold
 from shared.ids import guid
 from shared.loopback import is_loopback_url
 
-__all__ = ["PUBLIC", "Asked", "Bounds", "Cloud", "SignInFault", "asked", "collect"]
+__all__ = ["PUBLIC", "Asked", "Bounds", "Cloud", "NoTarget", "SignInFault", "asked", "collect"]
 
 ENDPOINTS: Final = "2025-12-01"
 ACCOUNTS: Final = "2025-09-01"
+
+
+class NoTarget(Exception):
+    """Azure says that there is no such target; the message says what to check."""
 
 
 class Cloud(msgspec.Struct, frozen=True, kw_only=True):
@@ -98,8 +102,8 @@ def collect(
 ) -> Json:
     """Return the snapshot of what is `wanted`, JSON-able; `now` gives seconds since 1970.
 
-    Raise SignInFault while nothing was read, and later nothing: what cannot be read is unread. Raise ValueError for a
-    `cloud` that is not https; with `allow_http`, which is for a stand-in, loopback may be http.
+    Raise SignInFault while nothing was read, NoTarget where Azure has no such target, and later nothing: what cannot be
+    read is unread. Raise ValueError for a `cloud` that is not https; with `allow_http`, which is for a stand-in, loopback may be http.
     """
     for base in (cloud.management, cloud.graph):
         _check(base, allow_http=allow_http)
@@ -111,7 +115,9 @@ def collect(
     )
     graph = Service(cloud.graph, lambda: tokens(_scope(cloud.graph, PUBLIC.graph)), patience)
     try:
-        return _collected(wanted, management, graph, bounds or Bounds(), shown).document(now=now())
+        document = _collected(wanted, management, graph, bounds or Bounds(), shown).document(now=now())
+        shown.at("done reading")
+        return document
     finally:
         management.close()
         graph.close()
@@ -137,7 +143,7 @@ def _collected(
     ledger = Ledger(wanted.target.id)
     arm, people = Arm(management, ledger), People(graph, ledger, progress)
     progress.at("the target")
-    _target(wanted.target, arm, ledger)
+    _target(wanted.target, management, arm, ledger)
     progress.at("role assignments")
     for scope in _once((wanted.target.id, wanted.target.parent)):
         arm.access(scope)
@@ -171,10 +177,10 @@ def _once(scopes: Iterable[str]) -> list[str]:
     return list({fold(scope): scope for scope in scopes}.values())
 
 
-def _target(target: Target, arm: Arm, ledger: Ledger) -> None:
+def _target(target: Target, management: Service, arm: Arm, ledger: Ledger) -> None:
     version = ACCOUNTS if target.kind == "account" else ENDPOINTS
-    found = arm.resource("the target", target.id, version)
-    if found is not None:
+    with ledger.reading(f"the target ({target.id})", READER):
+        found = _there(target, management, version)
         if not isinstance(found.get("id"), str) or not ids.same(str(found["id"]), target.id):
             ledger.unread("the target", "Azure answers with another resource")
         else:
@@ -186,6 +192,20 @@ def _target(target: Target, arm: Arm, ledger: Ledger) -> None:
             arm.children("projects", target.id, version, below="/projects")
     else:
         arm.related("the workspace", target.parent, version)
+
+
+def _there(target: Target, management: Service, version: str) -> Json:
+    """Return the target as Azure tells of it; raise NoTarget, Unreadable."""
+    try:
+        return management.get(target.id, {"api-version": version})
+    except Unreadable as fault:
+        if fault.status != 404:
+            raise
+        # What may do what at an id that was misspelt would look like an answer.
+        raise NoTarget(
+            f"Azure has no {target.id} ({fault.why}), so nothing was read: check the id, and that you are signed in to "
+            f"the tenant of {target.subscription} (az account show)"
+        ) from fault
 
 
 def _named(ledger: Ledger) -> dict[str, str | None]:

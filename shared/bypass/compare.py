@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Literal
 
 import msgspec
@@ -28,6 +29,10 @@ class Comparison(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     target: str
     gate_before: Gate | None
     gate: Gate | None
+    collected_before: datetime | None
+    collected: datetime | None
+    judged_before: datetime
+    judged: datetime
     verdict_before: Verdict
     verdict: Verdict
     unread_before: tuple[Unread, ...]
@@ -58,6 +63,10 @@ def compare(old: BypassReport, new: BypassReport) -> Comparison:
         target=new.target,
         gate_before=old.gate,
         gate=new.gate,
+        collected_before=old.collected,
+        collected=new.collected,
+        judged_before=old.judged,
+        judged=new.judged,
         verdict_before=old.verdict,
         verdict=new.verdict,
         unread_before=old.unread,
@@ -79,10 +88,24 @@ def opening(comparison: Comparison, fail_on: Severity) -> int:
 def untold(comparison: Comparison) -> bool:
     """Say whether more may have opened than is known, and less closed.
 
-    That is so where not all could be read in the newer report, and where it is about another gate: the gate itself is no
-    way around it, so whoever is named as the gate is no longer found.
+    That is so where not all could be read in the newer report; where it is about another gate: the gate itself is no
+    way around it, so whoever is named as the gate is no longer found; and where it is the older one.
     """
-    return bool(comparison.unread) or comparison.verdict == "not-proven" or regated(comparison)
+    return (
+        bool(comparison.unread)
+        or comparison.verdict == "not-proven"
+        or regated(comparison)
+        or backwards(comparison)
+    )
+
+
+def backwards(comparison: Comparison) -> bool:
+    """Say whether the second report is certain to have been read before the first: what is gone may have come since.
+
+    One that does not say when it was read was read before it was judged.
+    """
+    before = comparison.collected_before
+    return before is not None and (comparison.collected or comparison.judged) < before
 
 
 def regated(comparison: Comparison) -> bool:

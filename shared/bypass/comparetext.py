@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
 
-from shared.bypass.compare import Change, Comparison, opening, regated, untold
+from shared.bypass.compare import Change, Comparison, backwards, opening, regated, untold
 from shared.bypass.finding import Severity
 from shared.bypass.lines import Names, bounded, gated, line, place, unread_lines
 from shared.bypass.report import ReportedFinding
@@ -39,6 +40,11 @@ def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
         )
     )
     yield f"target  {bare(comparison.target, 1000)}"
+    yield f"before  {_times(comparison.collected_before, comparison.judged_before)}"
+    yield f"now     {_times(comparison.collected, comparison.judged)}"
+    if backwards(comparison):
+        yield ""
+        yield "the second file is older than the first: what is gone may have come since, and nothing is proven closed"
     if regated(comparison):
         yield ""
         yield "another gate: what is gone may be the gate's own now, and nothing is proven closed"
@@ -56,6 +62,15 @@ def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
     yield from _changes("became worse", comparison.worsened, comparison.target, names)
     yield from _changes("became better", comparison.eased, comparison.target, names)
     yield from _findings(closed, comparison.closed, comparison.target, names)
+
+
+def _times(collected: datetime | None, judged: datetime) -> str:
+    read = "at a time that the snapshot does not say" if collected is None else _at(collected)
+    return f"read {read}, judged {_at(judged)}"
+
+
+def _at(moment: datetime) -> str:
+    return f"at {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _findings(title: str, findings: Sequence[ReportedFinding], target: str, names: Names) -> Iterator[str]:

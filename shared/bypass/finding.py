@@ -54,11 +54,11 @@ class Finding(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     way: Way
     principal: Principal
     via: tuple[str, ...] = ()
-    """Ids of the groups in between, the one that holds the role last."""
+    """Ids of the groups in between, the one that holds the role last; of a group's owner the first is the one owned."""
     grants: tuple[Grant, ...] = ()
     state: State
     detail: str
-    """One sentence for people: what the principal can do."""
+    """Sentences for people: what the principal can do."""
     fix: tuple[str, ...] = ()
     """Commands, the smallest first; nothing here runs them."""
 

@@ -6,7 +6,7 @@ assign roles loses that last, so that nobody saws off the branch that they sit o
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 import msgspec
@@ -76,6 +76,31 @@ def plan(
     return tuple(steps)
 
 
+def along(
+    snapshot: Snapshot, findings: Iterable[Finding], steps: Sequence[Step]
+) -> Mapping[str, tuple[int, ...]]:
+    """Return by id those owners of groups among `findings` that no step is for, each with the steps that close it.
+
+    Steps are numbered from one. Together they take away everything by which the groups matter.
+    """
+    named = {id_ for step in steps for id_ in step.findings}
+    taken = _taken(snapshot)
+    removed = [(number, taken(parse(step.command))) for number, step in enumerate(steps, 1)]
+    found = {}
+    for finding in findings:
+        if finding.way == "group-owner" and finding.id not in named:
+            changes = map(parse, finding.fix)
+            given = {
+                id_
+                for change in changes
+                if isinstance(change, RemoveOwner)
+                for id_ in _given(snapshot, finding, change)
+            }
+            if numbers := tuple(number for number, id_ in removed if id_ in given):
+                found[finding.id] = numbers
+    return found
+
+
 def _gone(snapshot: Snapshot, findings: Iterable[Finding]) -> set[str]:
     """Return the ids, folded, of the assignments that the fixes of `findings` remove."""
     taken = _taken(snapshot)
@@ -104,14 +129,17 @@ def _taken(snapshot: Snapshot) -> Callable[[Change], str]:
 
 def _matters(snapshot: Snapshot, finding: Finding, change: Change, gone: set[str]) -> bool:
     """Say whether the group that `change` takes from an owner still gives something when the assignments `gone` are gone."""
-    if not isinstance(change, RemoveOwner):
-        return True
+    return not isinstance(change, RemoveOwner) or not _given(snapshot, finding, change) <= gone
+
+
+def _given(snapshot: Snapshot, finding: Finding, change: RemoveOwner) -> set[str]:
+    """Return the ids, folded, of the assignments by which the group that `change` takes from an owner gives something."""
     group = fold(change.group)
     holders = {group, *snapshot.directory.groups_of(group)}
     held = {fold(entry.id) for entry in snapshot.assignments if entry.principal in holders}
     granting = {fold(grant.assignment_id) for grant in finding.grants}
     # A group without any of them is one that a deny assignment excludes: its owner has them otherwise.
-    return not (granting & held or granting) <= gone
+    return granting & held or granting
 
 
 def _turn(change: Change, *, assigns: bool) -> int:

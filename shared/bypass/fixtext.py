@@ -2,22 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Final
 
 import msgspec
 
 from shared.bypass import changes, leastrole
-from shared.bypass.fixes import Step
+from shared.bypass.fixes import Step, along
 from shared.bypass.lines import place
-from shared.bypass.report import BypassReport, ReportedFinding
+from shared.bypass.report import BypassReport, ReportedFinding, unproven
 from shared.bypass.seal import Seal
 from shared.bypass.visible import visible
 from shared.bypass.ways.case import Case
 from shared.bypass.wording import counted
 
 _IDS: Final = 3
-"""Findings that are named for one command."""
+"""Findings that are named for one command, and commands for one finding."""
 _SENTENCE: Final = 1_000
 _NO_GATE: Final = "No gate is named, so these take the access from everybody, a gate included. Name it (--gate), or leave out what is its."
 
@@ -39,16 +39,8 @@ def text(closing: Closing) -> str:
 
 
 def _lines(closing: Closing) -> Iterator[str]:
-    steps, wanted = closing.steps, closing.wanted
-    closed = {id_ for step in steps for id_ in step.findings}
-    yield (
-        f"# {counted(len(steps), 'command')} for {counted(len(wanted), 'finding')} "
-        f"about {place(closing.report.target)}, in a safe order."
-    )
-    yield "# Nothing has run them. --what-if judges what would remain. Read every caution, and run them one by one."
-    if steps and closing.case.snapshot.gate.principal is None:
-        yield f"# caution: {_NO_GATE}"
-    for number, step in enumerate(steps, 1):
+    yield from _head(closing)
+    for number, step in enumerate(closing.steps, 1):
         yield ""
         yield f"# {number}. for {_ids(step.findings)}"
         if step.caution is not None:
@@ -56,16 +48,50 @@ def _lines(closing: Closing) -> Iterator[str]:
         for command in step.instead:
             yield f"# instead: {_command(command)}"
         yield _command(step.command)
-    left = [finding for finding in wanted if finding.id not in closed]
-    if left:
-        yield ""
-        yield f"# {counted(len(left), 'finding')} that no command closes by itself:"
-        for finding in left[:_LEFT]:
-            yield f"# {visible(finding.id)} {finding.way}: {visible(finding.detail, _SENTENCE)}"
-        if len(left) > _LEFT:
-            yield f"# and {len(left) - _LEFT:,} more"
+    closed = {id_ for step in closing.steps for id_ in step.findings}
+    yield from _left([finding for finding in closing.wanted if finding.id not in closed], closing)
     yield from _roles(closing.case)
     yield from _seal(closing.seal)
+
+
+def _head(closing: Closing) -> Iterator[str]:
+    steps, wanted = closing.steps, closing.wanted
+    about = f"about {place(closing.report.target)}"
+    if not wanted:
+        rest = ", but not everything could be read" if unproven(closing.report) else ""
+        yield f"# Nothing to close {about}: no finding counts{rest}."
+        return
+    yield f"# {counted(len(steps), 'command')} for {counted(len(wanted), 'finding')} {about}, in a safe order."
+    yield "# Nothing has run them. --what-if judges what would remain. Read every caution, and run them one by one."
+    if steps and closing.case.snapshot.gate.principal is None:
+        yield f"# caution: {_NO_GATE}"
+
+
+def _left(findings: Sequence[ReportedFinding], closing: Closing) -> Iterator[str]:
+    """Yield `findings`, which no command is for: those that go with others, and those that stay."""
+    beside = along(closing.case.snapshot, findings, closing.steps)
+    yield from _listed(
+        "closed by what is for others",
+        [finding for finding in findings if finding.id in beside],
+        lambda finding: f"closed by {_numbers(beside[finding.id])}",
+    )
+    yield from _listed(
+        "that no command closes by itself",
+        [finding for finding in findings if finding.id not in beside],
+        lambda finding: visible(finding.detail, _SENTENCE),
+    )
+
+
+def _listed(
+    title: str, findings: Sequence[ReportedFinding], say: Callable[[ReportedFinding], str]
+) -> Iterator[str]:
+    if findings:
+        yield ""
+        yield f"# {counted(len(findings), 'finding')} {title}:"
+        for finding in findings[:_LEFT]:
+            yield f"# {visible(finding.id)} {finding.way}: {say(finding)}"
+        if len(findings) > _LEFT:
+            yield f"# and {len(findings) - _LEFT:,} more"
 
 
 _LEFT: Final = 50
@@ -97,9 +123,15 @@ def _seal(seal: Seal | None) -> Iterator[str]:
 
 
 def _ids(findings: Sequence[str]) -> str:
-    more = len(findings) - _IDS
-    named = ", ".join(visible(id_) for id_ in findings[:_IDS])
-    return f"{named} and {more:,} more" if more > 0 else named
+    return _first([visible(id_) for id_ in findings[:_IDS]], len(findings) - _IDS)
+
+
+def _numbers(steps: Sequence[int]) -> str:
+    return f"command{'s' if len(steps) > 1 else ''} {_first(map(str, steps[:_IDS]), len(steps) - _IDS)}"
+
+
+def _first(named: Iterable[str], more: int) -> str:
+    return ", ".join(named) + (f" and {more:,} more" if more > 0 else "")
 
 
 def _command(command: str) -> str:

@@ -17,8 +17,10 @@ _GROUPS: Final = 4
 """Groups of one chain that are named in a line."""
 _NAME: Final = 64
 """Characters of a name in a line."""
-_SENTENCE: Final = 160
-"""Of a sentence in a line: --explain has the whole."""
+_SENTENCE: Final = 240
+"""Of sentences in a line: --explain has the whole."""
+WHOLE: Final = 7_000
+"""Of sentences that are told whole, however much somebody may do."""
 _UNREAD: Final = 400
 _ID: Final = 100
 _COMMAND: Final = 8_000
@@ -77,12 +79,37 @@ def through(groups: Sequence[str], names: Names) -> str:
     return " > ".join(shown)
 
 
+def links(finding: ReportedFinding) -> Iterator[tuple[str, str]]:
+    """Yield the groups in between, each with how what comes before stands to it: who owns a group need not be in it."""
+    owner = finding.way == "group-owner"
+    for at, group in enumerate(finding.via):
+        yield ("which is in" if at else "owns") if owner else "in", group
+
+
+def chained(finding: ReportedFinding, names: Names) -> str:
+    """Return by which groups the principal comes to it, to be said after its name; empty for none."""
+    if not finding.via:
+        return ""
+    how = "as owner of" if finding.way == "group-owner" else "via"
+    return f" {how} {through(finding.via, names)}"
+
+
+def brief(sentences: str, most: int) -> str:
+    """Return `sentences`, visible, of at most `most` characters: whole ones if that is not too little, else whole words."""
+    if len(sentences) <= most:
+        return visible(sentences, most)
+    kept = sentences[: most + 1]
+    ends = kept.rfind(". ") + 1
+    if ends <= most // 2:
+        ends = kept.rfind(" ")
+    return f"{visible(kept[:ends], most)} …" if ends > 0 else visible(sentences, most)
+
+
 def line(finding: ReportedFinding, *, target: str, names: Names, was: str | None = None) -> str:
     """Return `finding` in one line, without its severity; `was` is what it was before.
 
     What the report says of it stands in square brackets at the end, and nothing else does: those in names are escaped.
     """
-    via = through(finding.via, names)
     marks: list[str] = [] if finding.state == "active" else [finding.state]
     if finding.accepted is not None:
         marks.append(f"accepted until {finding.accepted.until} by {visible(finding.accepted.owner, _NAME)}")
@@ -91,8 +118,8 @@ def line(finding: ReportedFinding, *, target: str, names: Names, was: str | None
     told = "".join(
         (
             f"{bare(finding.id, _ID)}  {finding.way:<15}  {who(finding.principal, target)}",
-            f" via {via}" if via else "",
-            f": {visible(finding.detail, _SENTENCE)}",
+            chained(finding, names),
+            f": {brief(finding.detail, _SENTENCE)}",
         )
     ).replace("[", "\\[")
     return f"{told}  [{'; '.join(marks)}]" if marks else told

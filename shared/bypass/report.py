@@ -23,6 +23,8 @@ from shared.bypass.wording import severity_rank
 AllowanceStatus = Literal["used", "expired", "exceeded", "unused"]
 _Moment = Annotated[datetime, msgspec.Meta(tz=True)]
 _WAYS: Final = {way: at for at, way in enumerate(get_args(Way))}
+_THINGS: Final = frozenset({"resource", "federatedCredential"})
+"""Types of what findings are about where they are not about a principal."""
 
 
 class Acceptance(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
@@ -144,6 +146,11 @@ def counting(findings: Iterable[ReportedFinding], fail_on: Severity) -> int:
     """Return how many of `findings` are at or above `fail_on` and accepted by nobody."""
     bar = severity_rank(fail_on)
     return sum(finding.accepted is None and severity_rank(finding.severity) <= bar for finding in findings)
+
+
+def principals(findings: Iterable[Finding]) -> int:
+    """Return how many principals `findings` are about; a resource or a federated credential is none."""
+    return len({one.principal.id for one in findings if one.principal.type not in _THINGS})
 
 
 def unproven(report: BypassReport) -> bool:

@@ -12,7 +12,7 @@ from typing import Any, Final
 from urllib.parse import quote
 
 from shared.bypass.finding import Severity, Unread, Way
-from shared.bypass.lines import bounds, through, who
+from shared.bypass.lines import bounds, brief, chained, who
 from shared.bypass.report import BypassReport, ReportedFinding, unproven
 from shared.bypass.text import headline, times
 from shared.bypass.visible import visible
@@ -107,8 +107,8 @@ def _not_read_rule() -> Json:
 
 def _result(finding: ReportedFinding, report: BypassReport, numbers: dict[str, int]) -> Json:
     rule = _rule_id(finding.way, finding.severity)
-    via = through(finding.via, report.names)
-    told = f"{who(finding.principal, report.target)}{f' via {via}' if via else ''}: {visible(finding.detail, 400)}"
+    who_ = f"{who(finding.principal, report.target)}{chained(finding, report.names)}"
+    told = f"{who_}: {brief(finding.detail, 400)}"
     result: Json = {
         "ruleId": rule,
         "ruleIndex": numbers[rule],

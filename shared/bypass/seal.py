@@ -7,7 +7,7 @@ deny is limited, and only a call that is refused proves that scoring obeys them 
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from types import MappingProxyType
 from typing import Final
 
@@ -18,11 +18,12 @@ from shared.bypass.changes import PutDeny, command, is_plain, text
 from shared.bypass.directory import Directory
 from shared.bypass.entries import EVERYONE, PrincipalType
 from shared.bypass.fields import SnapshotFault
-from shared.bypass.finding import Way
+from shared.bypass.finding import Finding, Way
 from shared.bypass.snapshot import Snapshot
 from shared.bypass.spelling import fold
 from shared.bypass.ways import resources
 from shared.bypass.ways.case import Case, case
+from shared.bypass.wording import counted
 
 STATE: Final = (
     "Preview. The subscription needs the feature UserAssignedDenyAssignment; a stable version of the interface is "
@@ -49,16 +50,17 @@ class Seal(msgspec.Struct, frozen=True, kw_only=True, rename="camel"):
     denies: str
     command: str
     caution: str | None
-    """What is wrong with the emergency group, as far as it is known."""
+    """What is wrong with the emergency group, as far as it is known: nobody in it, or who should not be."""
     state: str = STATE
     canary: tuple[str, ...]
     """Commands whose refusal proves it."""
     proof: str = PROOF
 
 
-def seal(snapshot: Snapshot, *, emergency_group: str) -> Seal:
+def seal(snapshot: Snapshot, *, emergency_group: str, findings: Iterable[Finding] = ()) -> Seal:
     """Return the seal of the snapshot's target that leaves out the gate and the group with the object id `emergency_group`.
 
+    `findings` are what was found about the snapshot: who of them is in the group goes on as before, which is cautioned of.
     Raise SnapshotFault where the gate's identity is not known: it would be sealed off with everybody else.
     """
     about = case(snapshot)
@@ -85,18 +87,29 @@ def seal(snapshot: Snapshot, *, emergency_group: str) -> Seal:
     return Seal(
         denies=_BROAD[about.kind],
         command=command(change),
-        caution=_caution(snapshot.directory, fold(emergency_group)),
+        caution=" ".join(_cautions(snapshot.directory, fold(emergency_group), findings)) or None,
         canary=_canary(about),
     )
 
 
-def _caution(directory: Directory, group: str) -> str | None:
-    """Return why nobody may be able to act in an emergency; None for a group with a user in it."""
+def _cautions(directory: Directory, group: str, findings: Iterable[Finding]) -> Iterator[str]:
+    """Yield why nobody may be able to act in an emergency, and how many of `findings` the seal would not end."""
     if not directory.is_group(group):
-        return f"That {group} is a group with people in it is not in the snapshot: look first, or everybody may be sealed out."
-    if any(directory.type_of(member) is PrincipalType.USER for member, _ in directory.expand(group)):
-        return None
-    return f"No user is known to be in {directory.name_of(group) or group}: look first, or everybody may be sealed out."
+        yield f"That {group} is a group with people in it is not in the snapshot: look first, or everybody may be sealed out."
+        return
+    members = {member for member, _ in directory.expand(group)}
+    if all(directory.type_of(member) is not PrincipalType.USER for member in members):
+        yield f"No user is known to be in {directory.name_of(group) or group}: look first, or everybody may be sealed out."
+    reaching = members & {
+        fold(finding.principal.id)
+        for finding in findings
+        if finding.way in _SEALED and finding.severity != "low"
+    }
+    if reaching:
+        reach = (
+            "reaches the model today and stays" if len(reaching) == 1 else "reach the model today and stay"
+        )
+        yield f"{counted(len(reaching), 'member')} of this group {reach} outside the seal."
 
 
 def _actions(about: Case) -> list[str]:

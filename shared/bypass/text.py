@@ -9,17 +9,19 @@ from datetime import UTC, datetime
 from shared.bypass.finding import Severity
 from shared.bypass.lines import (
     MOST,
+    WHOLE,
     bounded,
     bounds,
     called,
     command_lines,
     gated,
     line,
+    links,
     place,
     unread_lines,
     who,
 )
-from shared.bypass.report import Allowance, BypassReport, ReportedFinding, counting, unproven
+from shared.bypass.report import Allowance, BypassReport, ReportedFinding, counting, principals, unproven
 from shared.bypass.visible import bare, quoted, visible
 from shared.bypass.wording import SEVERITIES, STATE, VERDICT, WAYS, counted
 
@@ -38,18 +40,25 @@ def text(report: BypassReport, fail_on: Severity) -> str:
 def headline(report: BypassReport) -> str:
     """Return the verdict in one sentence."""
     around = f"around {'any' if report.gate is None else 'the'} gate to {place(report.target)}"
-    ways = sum(finding.severity != "low" for finding in report.findings)
+    found = [finding for finding in report.findings if finding.severity != "low"]
     # What is low lets nobody in by itself: it is told, and is no way.
-    beside = ", besides what is of low severity" if len(report.findings) > ways else ""
+    beside = ", besides what is of low severity" if len(report.findings) > len(found) else ""
     word = VERDICT[report.verdict]
     if report.after_commands is not None:
         word = f"{word} if {counted(report.after_commands, 'command')} were run"
-    if ways:
+    if found:
         rest = "; not everything could be read, so there may be more" if unproven(report) else ""
-        return f"{word}: {counted(ways, 'way')} {around}{rest}."
+        return f"{word}: {_counts(found)}, {around}{rest}."
     if unproven(report):
         return f"{word}: no way {around} was found{beside}, but not everything could be read."
     return f"{word}: nothing goes {around}{beside}."
+
+
+def _counts(findings: Sequence[ReportedFinding]) -> str:
+    told = f"{counted(len(findings), 'finding')}, by {counted(len({one.way for one in findings}), 'way')}"
+    people = principals(findings)
+    # What the resource itself takes or answers is of nobody.
+    return f"{told}, of {counted(people, 'principal')}" if people else told
 
 
 def numbers(report: BypassReport, fail_on: Severity) -> str:
@@ -102,9 +111,10 @@ def _report(report: BypassReport, fail_on: Severity) -> Iterator[str]:
                 lambda finding: line(finding, target=report.target, names=report.names),
                 _ways(found[MOST:]),
             )
+    yield ""
     if report.findings:
-        yield ""
         yield "--explain ID tells the chain of one finding, --fixes the commands that close them."
+    yield "What no report proves, such as that nobody copied a key before, stands in docs/bypass.md."
 
 
 def _ways(findings: Sequence[ReportedFinding]) -> str:
@@ -131,9 +141,9 @@ def _explanation(report: BypassReport, finding: ReportedFinding) -> Iterator[str
     yield f"{bare(finding.id)}  {finding.severity}  {finding.way}: {wording.title.lower()}"
     yield f"means   {wording.meaning}"
     yield f"who     {who(finding.principal, report.target)}"
-    for group in finding.via:
-        yield f"        in {called(group, names)} (group {bare(group)})"
-    yield f"what    {visible(finding.detail, 1000)}"
+    for how, group in links(finding):
+        yield f"        {how} {called(group, names)} (group {bare(group)})"
+    yield f"what    {visible(finding.detail, WHOLE)}"
     yield f"state   {finding.state}: {STATE[finding.state]}"
     for grant in finding.grants[:MOST]:
         role = grant.role_definition_id

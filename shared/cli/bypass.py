@@ -6,10 +6,10 @@ import argparse
 import io
 import json
 import logging
-import os
 import sys
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Final
@@ -17,7 +17,7 @@ from typing import Final
 import msgspec
 
 from shared.bypass import accepted, comparetext, fixes, fixtext, report, snapshot, text, whatif
-from shared.bypass.collect.saving import save
+from shared.bypass.collect.saving import save, write
 from shared.bypass.compare import compare, opening, untold
 from shared.bypass.finding import Severity
 from shared.bypass.inputs import decoded
@@ -67,10 +67,11 @@ def execute(arguments: argparse.Namespace, tools: Tools) -> int:
     logging.getLogger("azure").setLevel(logging.CRITICAL)
     try:
         check(arguments)
-        return _compared(arguments, tools) if arguments.compare else _reported(arguments, tools)
+        with _about(arguments.source):
+            return _compared(arguments, tools) if arguments.compare else _reported(arguments, tools)
     except Misused as misuse:
         return _fail(str(misuse), USAGE)
-    except (Untold, SnapshotFault, ReportFault) as fault:
+    except Untold as fault:
         return _fail(str(fault), UNTOLD)
     except accepted.AllowFaults as fault:
         return _fail("\n".join(fault.faults), UNTOLD)
@@ -92,7 +93,9 @@ def _reported(arguments: argparse.Namespace, tools: Tools) -> int:
         document = tools.collect(arguments)
         if arguments.save is not None:
             # Before it is judged: what cannot be judged is still worth looking at.
-            _saved(document, arguments.save)
+            with _writing(arguments.save):
+                save(document, arguments.save)
+            print(f"groupgate bypass: the snapshot is in {visible(str(arguments.save))}", file=sys.stderr)
         seen = snapshot.read(document)
     told = _published(seen, entries, tools)
     if arguments.fixes:
@@ -165,7 +168,9 @@ def _closing(seen: Snapshot, told: BypassReport, arguments: argparse.Namespace) 
             wanted=wanted,
             steps=fixes.plan(seen, wanted, at_least=arguments.fail_on),
             case=case(seen),
-            seal=seal(seen, emergency_group=group) if sealed and group is not None else None,
+            seal=seal(seen, emergency_group=group, findings=told.findings)
+            if sealed and group is not None
+            else None,
         )
     )
 
@@ -177,7 +182,8 @@ def _print(told: BypassReport, arguments: argparse.Namespace) -> None:
         if arguments.html == STDOUT:
             sys.stdout.write(written)
             return
-        _write(Path(arguments.html), written)
+        with _writing(arguments.html):
+            write(written, Path(arguments.html))
     if arguments.json:
         sys.stdout.write(report.to_json(told))
     elif arguments.sarif:
@@ -201,9 +207,10 @@ def _either(path: Path, entries: Entries, tools: Tools) -> BypassReport:
         value = decoded(_read(path))
     except ValueError as error:
         raise Untold(f"{path}: is not JSON: {error}") from error
-    if isinstance(value, dict) and "verdict" in value and "findings" in value:
-        return report.from_json(value)
-    return _published(snapshot.read(value), entries, tools)
+    with _about(path):
+        if isinstance(value, dict) and "verdict" in value and "findings" in value:
+            return report.from_json(value)
+        return _published(snapshot.read(value), entries, tools)
 
 
 def _entries(path: Path | None) -> Entries:
@@ -217,20 +224,21 @@ def _read(path: Path) -> bytes:
         raise Untold(f"cannot read {path}: {getattr(error, 'strerror', None) or error}") from error
 
 
-def _saved(document: Mapping[str, object], path: Path) -> None:
+@contextmanager
+def _about(path: Path | None) -> Iterator[None]:
+    """Name the file, if there is one, in what is wrong with it; raise Untold."""
     try:
-        save(document, path)
-    except (OSError, ValueError) as error:
-        raise Untold(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
+        yield
+    except (SnapshotFault, ReportFault) as fault:
+        raise Untold(str(fault) if path is None else f"{path}: {fault}") from fault
 
 
-def _write(path: Path, content: str) -> None:
-    """Write a file, a new one for its owner alone: it names people."""
+@contextmanager
+def _writing(path: Path | str) -> Iterator[None]:
+    """Raise Untold where a file cannot be written."""
     try:
-        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
-        with os.fdopen(descriptor, "w", encoding="utf-8") as file:
-            file.write(content)
-    except (OSError, ValueError) as error:
+        yield
+    except (OSError, ValueError) as error:  # ValueError: a path with a null character
         raise Untold(f"cannot write {path}: {getattr(error, 'strerror', None) or error}") from error
 
 

@@ -41,5 +41,7 @@ def collected(arguments: argparse.Namespace) -> Json:
         )
     except ValueError as error:
         raise Misused(str(error)) from error
+    except azure.NoTarget as fault:
+        raise Untold(str(fault)) from fault
     except SignInFault as fault:
         raise Untold(fault.why) from fault

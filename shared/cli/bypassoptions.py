@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Iterable
+from itertools import combinations
 from pathlib import Path
 from typing import Final, get_args
 
@@ -18,6 +19,7 @@ counts before what is not known: 1 wins over 2. With --compare only what opened 
 takes whoever is signed in (az login), the role Reader at the target's subscription and at the gate's, and the Graph
 permission GroupMember.Read.All. A snapshot and a report hold names and ids of people."""
 _COLLECTING: Final = ("gate", "gate_identity", "gate_storage", "save", "management")
+_WRITING: Final = frozenset({"--save", "--html"})
 _JUDGING: Final = ("sarif", "explain", "fixes", "html", "what_if", "emergency_group")
 
 
@@ -86,9 +88,27 @@ def check(arguments: argparse.Namespace) -> None:
         _refuse(arguments, ("sarif", "fixes"), "does not go with --what-if")
     if arguments.html == STDOUT:
         _refuse(arguments, ("json", "sarif", "explain", "fixes"), "does not go with --html -: name a file")
+    _keep_apart(arguments)
     group = arguments.emergency_group
     if group is not None and (not arguments.fixes or guid(group) is None):
         raise Misused("--emergency-group takes the object id of a group, and goes with --fixes")
+
+
+def _keep_apart(arguments: argparse.Namespace) -> None:
+    """Refuse to write over what is read, and one thing over the other: a snapshot or an acceptance is evidence."""
+    html = None if arguments.html in {None, STDOUT} else Path(arguments.html)
+    named = {"--from": arguments.source, "--allow": arguments.allow, "--save": arguments.save, "--html": html}
+    given = [(option, path) for option, path in named.items() if path is not None]
+    for (option, path), (other, written) in combinations(given, 2):
+        if other in _WRITING and _same(path, written):
+            raise Misused(f"{option} and {other} name one file")
+
+
+def _same(one: Path, other: Path) -> bool:
+    try:
+        return one.resolve() == other.resolve() or (one.exists() and other.exists() and one.samefile(other))
+    except (OSError, ValueError):
+        return False  # what is wrong with a path is told where it is used
 
 
 def _refuse(arguments: argparse.Namespace, names: Iterable[str], why: str) -> None:

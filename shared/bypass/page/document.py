@@ -13,7 +13,7 @@ from shared.bypass.finding import Severity
 from shared.bypass.lines import bounds, place, unlooked
 from shared.bypass.page import picture
 from shared.bypass.page.finding import details
-from shared.bypass.page.flows import gather
+from shared.bypass.page.flows import Flow, Flows, Lane, gather
 from shared.bypass.page.markup import Child, Element, append, element, foreign, render
 from shared.bypass.report import Allowance, BypassReport, Gate, unproven
 from shared.bypass.text import headline, numbers, times
@@ -24,8 +24,12 @@ MOST: Final = 100
 _UNREAD: Final = 100
 _LIMITS: Final = (
     "A snapshot is of one moment. Role assignments take up to ten minutes to hold, caches up to an hour.",
-    "Keys and tokens that somebody copied before are not seen. They work until they are regenerated.",
+    "Keys and tokens that somebody copied before are not seen. They work until they run out, are made anew or are refused.",
+    "Copies of the model, of its weights or of its training data elsewhere are not seen.",
     "What an app, a pipeline or a host does with its own rights for others is not seen; only that it has them.",
+    "Whether the gate's deployed code and policy are those you reviewed is not seen, nor who may change its pipelines.",
+    "Entra roles are not read, such as who may add to any group. A Global Administrator can always take any right.",
+    "Whom another tenant lets in by Azure Lighthouse cannot be listed; a delegation that is there counts as not read.",
     "Names are what the directory said. Nothing is decided by them; object ids and role ids decide.",
 )
 
@@ -145,14 +149,22 @@ def _figure(report: BypassReport) -> Element:
             "figure",
             picture.wide(flows, place(report.target), gated=gated, unread=unread),
             picture.narrow(flows, gated=gated, unread=unread),
-            element(
-                "figcaption",
-                "A box on the left holds a role: a person, an app, or a group with all who are in it. Colours tell the "
-                "worst severity. Dashed: not open yet. Faint lines: accepted.",
-            ),
+            element("figcaption", _caption(flows)) if flows.lanes else None,
             class_="card",
         ),
     )
+
+
+def _caption(flows: Flows) -> str:
+    """Return what the signs mean that are in the picture, whether it is the wide one or the narrow one."""
+    drawn: tuple[Flow | Lane, ...] = (*flows.flows, *flows.lanes)
+    signs = (
+        "Named is who holds a role: a person, an app, or a group with all who are in it; or who owns such a group.",
+        "Colours tell the worst severity.",
+        None if all(one.open for one in drawn) else "Dashed: not open yet.",
+        "Faint lines: accepted." if any(one.accepted for one in drawn) else None,
+    )
+    return " ".join(filter(None, signs))
 
 
 def _findings(report: BypassReport, severity: Severity) -> Iterator[Child]:

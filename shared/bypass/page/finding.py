@@ -7,13 +7,15 @@ from typing import Final
 
 from shared.bypass.entries import role_key
 from shared.bypass.finding import Grant
-from shared.bypass.lines import bounds, command_lines
+from shared.bypass.lines import WHOLE, bounds, brief, command_lines, links
 from shared.bypass.page.markup import Child, Element, called, element, foreign
 from shared.bypass.report import BypassReport, ReportedFinding
 from shared.bypass.spelling import fold
 from shared.bypass.wording import STATE, WAYS
 
 _GRANTS: Final = 20
+_SENTENCE: Final = 400
+"""Of sentences in the line; behind it stands the whole."""
 
 
 def details(finding: ReportedFinding, report: BypassReport) -> Element:
@@ -29,7 +31,9 @@ def details(finding: ReportedFinding, report: BypassReport) -> Element:
                 element(
                     "p", element("b", wording.title), ": ", *_who(finding, report), *_via(finding, report)
                 ),
-                element("p", foreign(finding.detail, 400), *_marks(finding), class_="soft"),
+                element(
+                    "p", element("bdi", brief(finding.detail, _SENTENCE)), *_marks(finding), class_="soft"
+                ),
             ),
         ),
         element(
@@ -51,9 +55,10 @@ def _who(finding: ReportedFinding, report: BypassReport) -> Iterator[Child]:
 
 def _via(finding: ReportedFinding, report: BypassReport) -> Iterator[Child]:
     if finding.via:
-        last = finding.via[-1]
-        yield " via "
-        yield called(report.names[last]) if last in report.names else foreign(last)
+        owner = finding.way == "group-owner"
+        group = finding.via[0 if owner else -1]
+        yield " as owner of " if owner else " via "
+        yield called(report.names[group]) if group in report.names else foreign(group)
 
 
 def _marks(finding: ReportedFinding) -> Iterator[Child]:
@@ -67,6 +72,7 @@ def _marks(finding: ReportedFinding) -> Iterator[Child]:
 
 def _facts(finding: ReportedFinding, report: BypassReport) -> Iterator[tuple[Element, Element]]:
     yield _fact("Way", WAYS[finding.way].meaning)
+    yield _fact("What", foreign(finding.detail, WHOLE))
     yield _fact("Chain", element("ol", *_chain(finding, report), class_="chain"))
     # Which of several goes with which group is not told: they stand beside the chain, not in it.
     if len(finding.grants) > 1:
@@ -99,10 +105,10 @@ def _chain(finding: ReportedFinding, report: BypassReport) -> Iterator[Child]:
     yield element(
         "li", *_who(finding, report), " ", foreign(f"{principal.type} {principal.id}", 1000, class_="id")
     )
-    for group in finding.via:
+    for how, group in links(finding):
         name = report.names.get(group)
         yield element(
-            "li", "in ", *((called(name), " ") if name else ()), foreign(f"group {group}", class_="id")
+            "li", f"{how} ", *((called(name), " ") if name else ()), foreign(f"group {group}", class_="id")
         )
     if len(finding.grants) == 1:
         grant = finding.grants[0]

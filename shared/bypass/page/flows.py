@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import Final, get_args
+from typing import Final, Literal, get_args
 
 import msgspec
 
 from shared.bypass.finding import Severity, Way
-from shared.bypass.report import BypassReport, ReportedFinding
+from shared.bypass.report import BypassReport, ReportedFinding, principals
 from shared.bypass.spelling import fold
 from shared.bypass.visible import named
 from shared.bypass.wording import SEVERITIES, severity_rank
@@ -16,12 +16,12 @@ from shared.bypass.wording import SEVERITIES, severity_rank
 SOURCES: Final = 9
 """Sources that a picture shows one by one."""
 _WAYS: Final[tuple[Way, ...]] = get_args(Way)
-_THINGS: Final = frozenset({"resource", "federatedCredential"})
-"""Types of what findings are about where they are not about a principal."""
+_KEYS: Final = "Whoever holds a key or token"
+_ANYBODY: Final = "Anybody who can reach it"
 
 
 class Source(msgspec.Struct, frozen=True, kw_only=True):
-    """Who holds a role: a user, an app, a group with all who are in it; or many of them in one."""
+    """Who holds a role or owns a group: a user, an app, a group with all who are in it; or many of them in one."""
 
     label: str | None
     """What it is called, a name that others chose in quotation marks; None for the others in one."""
@@ -65,7 +65,7 @@ class Flows(msgspec.Struct, frozen=True, kw_only=True):
 
 def gather(report: BypassReport) -> Flows:
     """Return the flows of `report`, the worst sources first, those after SOURCES in one."""
-    held: dict[str, list[ReportedFinding]] = {}
+    held: dict[_Holder, list[ReportedFinding]] = {}
     for finding in report.findings:
         held.setdefault(_holder(finding, report), []).append(finding)
     ranked = sorted(held, key=lambda holder: _rank(holder, held[holder]))
@@ -82,24 +82,32 @@ def gather(report: BypassReport) -> Flows:
     return Flows(sources=tuple(sources), flows=tuple(flows), lanes=tuple(_lanes(report.findings)))
 
 
-def _holder(finding: ReportedFinding, report: BypassReport) -> str:
-    """Return the id of what holds the role: the last group in between, or the principal itself."""
-    if finding.via:
-        return finding.via[-1]
-    return "" if fold(finding.principal.id) == fold(report.target) else finding.principal.id
+_Holder = tuple[str, Way | Literal[""]]
 
 
-def _source(holder: str, findings: list[ReportedFinding], report: BypassReport) -> Source:
+def _holder(finding: ReportedFinding, report: BypassReport) -> _Holder:
+    """Return the id of what holds the role: the last group in between, or the principal itself.
+
+    An owner need not be in the group: they stand for themselves. Of the target itself it is the way that tells whose it is.
+    """
+    if finding.via and finding.way != "group-owner":
+        return finding.via[-1], ""
+    itself = fold(finding.principal.id) == fold(report.target)
+    return ("", finding.way) if itself else (finding.principal.id, "")
+
+
+def _source(holder: _Holder, findings: list[ReportedFinding], report: BypassReport) -> Source:
     principal = findings[0].principal
     reach = len({finding.principal.id for finding in findings})
-    if not holder:
-        return Source(label="Anybody who can reach it", kind="resource", reach=reach)
-    if holder == principal.id:
+    id_, way = holder
+    if way:
+        return Source(label=_KEYS if way == "auth-mode" else _ANYBODY, kind="resource", reach=reach)
+    if id_ == principal.id:
         return Source(label=named(principal.id, principal.display_name), kind=principal.type, reach=reach)
-    return Source(label=named(holder, report.names.get(holder)), kind="group", reach=reach)
+    return Source(label=named(id_, report.names.get(id_)), kind="group", reach=reach)
 
 
-def _rank(holder: str, findings: list[ReportedFinding]) -> tuple[bool, int, int, str]:
+def _rank(holder: _Holder, findings: list[ReportedFinding]) -> tuple[bool, int, int, _Holder]:
     worst = min(severity_rank(finding.severity) for finding in findings)
     accepted = all(finding.accepted is not None for finding in findings)
     return accepted, worst, -len(findings), holder
@@ -121,7 +129,7 @@ def _lanes(findings: Iterable[ReportedFinding]) -> Iterable[Lane]:
             yield Lane(
                 way=way,
                 severity=SEVERITIES[min(severity_rank(finding.severity) for finding in found)],
-                reach=len({one.principal.id for one in found if one.principal.type not in _THINGS}),
+                reach=principals(found),
                 open=any(finding.state == "active" for finding in found),
                 accepted=all(finding.accepted is not None for finding in found),
             )

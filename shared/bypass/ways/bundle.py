@@ -25,7 +25,11 @@ SEVERITIES: Final[tuple[Severity, ...]] = ("critical", "high", "medium", "low")
 _SHARED: Final = 2
 """Of more holders than this hardly two people have the same ones: what they give is not kept for the next."""
 _TOLD: Final = 4
-"""What a sentence tells of many actions; the grants tell all."""
+"""What a sentence tells of many actions; the rest comes after all other sentences."""
+_FEW: Final = 2
+"""So few more are told with the others."""
+_REST: Final = 100
+"""What is told of the rest: roles may name any number of data actions."""
 _ORDER: Final = {state: at for at, state in enumerate(Standing)}
 
 
@@ -97,18 +101,17 @@ class Bundle:
         self._lines: Final[dict[str, dict[Line, None]]] = {}
         self._nearest: Final[dict[str, Grant]] = {}
         self._parts: Final[dict[frozenset[str], Part]] = {}
-        self._told: Final[dict[tuple[str, frozenset[Doubt], tuple[Kept, ...]], str]] = {}
-        told: dict[str, None] = {}
+        self._told: Final[dict[tuple[str, tuple[str, ...], frozenset[Doubt], tuple[Kept, ...]], str]] = {}
+        self._steps: Final = tuple(steps)
+        self._says: Final = _says(self._steps)
         severities: set[Severity] = set()
-        for step in steps:
-            told[step.reach.says] = None
+        for step in self._steps:
             severities.add(step.reach.severity or SEVERITY[step.reach.way])
             for holder, grants in step.answer.held.items():
                 lines = self._lines.setdefault(holder, {})
                 lines.update((ledger.line(grant, step.reach), None) for grant in grants)
                 before = self._nearest.get(holder)
                 self._nearest[holder] = min(grants if before is None else (before, *grants), key=distance)
-        self._says: Final = _listed(list(told))
         self.severity: Final = worst(severities)
         self.holders: Final = frozenset(self._lines)
 
@@ -125,15 +128,30 @@ class Bundle:
         """Return the strongest of what `holders`, at least one of this bundle's, have."""
         return min((self._nearest[holder] for holder in holders if holder in self._nearest), key=distance)
 
-    def sentence(self, doubts: frozenset[Doubt], kept: tuple[Kept, ...], *, start: str = "May") -> str:
-        """Return for people what is permitted, what of it is in doubt, and what no command takes away."""
-        found = self._told.get((start, doubts, kept))
+    def sentence(
+        self,
+        doubts: frozenset[Doubt],
+        kept: tuple[Kept, ...],
+        *,
+        start: str = "May",
+        holders: frozenset[str] | None = None,
+    ) -> str:
+        """Return for people what is permitted, what of it is in doubt, and what no command takes away.
+
+        With `holders` it is what they alone give.
+        """
+        says = self._says
+        if holders is not None:
+            says = _says(s for s in self._steps if any(one in s.answer.held for one in holders))
+        key = (start, says, doubts, kept)
+        found = self._told.get(key)
         if found is None:
             unsure = [_DOUBTS[doubt] for doubt in Doubt if doubt in doubts]
-            parts = [f"{start} {self._says}."]
+            first, rest = _listed(says)
+            parts = [f"{start} {first}."]
             if unsure:
                 parts.append(f"Counts as able, because {' and '.join(unsure)}.")
-            found = self._told[start, doubts, kept] = " ".join([*parts, *kept])
+            found = self._told[key] = " ".join([*parts, *kept, *rest])
         return found
 
     def _part(self, lines: list[Line]) -> Part:
@@ -147,9 +165,20 @@ class Bundle:
         )
 
 
-def _listed(said: list[str]) -> str:
-    more = len(said) - _TOLD
-    return "; ".join(said) if more <= 1 else f"{'; '.join(said[:_TOLD])}; and {more} more of the kind"
+def _says(steps: Iterable[Step]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(step.reach.says for step in steps))
+
+
+def _listed(said: tuple[str, ...]) -> tuple[str, tuple[str, ...]]:
+    """Return what a sentence tells of `said`, and the sentence that tells the rest where there is one."""
+    first, rest = said[:_TOLD], said[_TOLD:]
+    if len(rest) <= _FEW:
+        return "; ".join(said), ()
+    untold = f"; and {len(rest) - _REST} others" if len(rest) > _REST else ""
+    return (
+        f"{'; '.join(first)}; and {len(rest)} more of the kind",
+        (f"The {len(rest)} more: {'; '.join(rest[:_REST])}{untold}.",),
+    )
 
 
 def worst(severities: Iterable[Severity]) -> Severity:

@@ -94,6 +94,7 @@ class Owners:
             doubts |= {Doubt.PRINCIPAL}
             state = "conditional" if state == "active" else state
         part = bundle.part(through)
+        told = bundle.sentence(doubts, (), start="A member may", holders=through)
         changes = [RemoveOwner(group, owner) for group in useful]
         return Finding(
             id=identity("group-owner", owner, self._snapshot.scope),
@@ -103,7 +104,7 @@ class Owners:
             via=self._via(useful, through),
             grants=part.grants,
             state=state,
-            detail=f"May add members to {self._names(useful)}. {bundle.sentence(doubts, (), start='A member may')}",
+            detail=f"May add members to {self._names(useful)}. {told}",
             fix=tuple(command(change) for change in changes if is_plain(change)),
         )
 

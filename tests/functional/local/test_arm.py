@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+import io
 import time
 import tracemalloc
 from collections.abc import AsyncIterator
+from contextlib import suppress
 from copy import deepcopy
 from typing import Any
 
@@ -34,7 +37,8 @@ from local.arm.tenant import RBAC, Json
 from local.batch.front import WORKSPACE
 from local.directory import made_up_id
 from shared.bypass import snapshot
-from shared.bypass.azure import Bounds, Cloud, SignInFault, asked, collect
+from shared.bypass.azure import Bounds, Cloud, NoTarget, SignInFault, asked, collect
+from shared.bypass.collect.progress import Bar
 from tests.functional.local.scene import ML, SCORE, Scene, able
 
 LISTS = (
@@ -852,11 +856,33 @@ async def test_a_snapshot_tells_when_it_was_taken(scene: Scene) -> None:
     assert (await scene.collect())["collectedAt"] == "2026-01-31T12:00:00Z"
 
 
-async def test_a_target_that_is_not_there_is_unread(scene: Scene) -> None:
-    """Its access is collected all the same: a role may be waiting for it."""
-    document = await scene.collect(f"{WORKSPACE}/onlineEndpoints/none", gate=None)
-    assert whys(document) == {
-        f"the target ({WORKSPACE}/onlineEndpoints/none)": "404 ResourceNotFound",
-    }
-    assert document["target"] == {"id": f"{WORKSPACE}/onlineEndpoints/none"}
-    assert "heidi" in able(snapshot.read(document), SCORE, f"{WORKSPACE}/onlineEndpoints/none")
+async def test_a_target_that_is_not_there_is_no_target(scene: Scene) -> None:
+    """Who misspelt it is told what to check: nothing else is asked, and there is no snapshot to be judged."""
+    with pytest.raises(NoTarget) as fault:
+        await scene.collect(f"{WORKSPACE}/onlineEndpoints/none")
+    said = str(fault.value)
+    assert f"Azure has no {WORKSPACE}/onlineEndpoints/none (404 ResourceNotFound)" in said
+    assert "check the id" in said
+    assert f"signed in to the tenant of {SUBSCRIPTION} " in said
+    assert len(scene.sent()) == 1
+
+
+@pytest.mark.parametrize("status", [400, 401, 403, 410])
+async def test_a_target_that_could_not_be_read_is_unread(scene: Scene, status: int) -> None:
+    """It may well be there, and its access is collected all the same."""
+    scene.arm.faults.set(status=status, path="/onlineEndpoints/", times=1)
+    document = await scene.collect()
+    assert only(document)[0] == f"the target ({ENDPOINT})"
+    assert document["target"] == {"id": ENDPOINT}
+    assert "heidi" in able(snapshot.read(document), SCORE, ENDPOINT)
+
+
+@pytest.mark.parametrize("target", [ENDPOINT, f"{ENDPOINT}-not"], ids=["there", "not there"])
+async def test_the_end_of_reading_is_shown(scene: Scene, target: str) -> None:
+    """A log does not break off at the last thing that was begun; and nothing is done that was not."""
+    stream = io.StringIO()
+    words: Json = {"cloud": scene.cloud, "allow_http": True, "progress": Bar(stream)}
+    with suppress(NoTarget):
+        await asyncio.to_thread(lambda: collect(asked(target), scene.token, **words))
+    last = "done reading" if target == ENDPOINT else "the target"
+    assert stream.getvalue().splitlines()[-1] == last

@@ -55,7 +55,7 @@ async def test_every_step_comes_as_expected_where_answers_stream_too() -> None:
     ends = [re.sub(r".* > |, [0-9.]+ s", "", told) for told in jobs]
     assert ends == ["Completed", "Canceled", "Completed"]
     assert sum(told.startswith("alice's job: ") for told in seen.shown) > len(jobs)
-    assert around == "these call it: heidi, ivan, judy, niaj, training-pipeline"
+    assert around == "these call it: heidi, ivan, judy, niaj (eligible), training-pipeline"
     assert closing == "6 commands were run"
 
 

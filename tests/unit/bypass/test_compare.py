@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import unicodedata
-from datetime import date
+from datetime import date, timedelta, timezone
 from typing import Any
 
 import pytest
@@ -118,8 +118,51 @@ def test_what_is_gone_with_another_gate_is_not_said_to_be_closed(
     shown = text(made, "medium")
     assert ("another gate: " in shown) is another
     assert ("no longer found, which proves nothing (1)" in shown) is another
+    assert (": 1 no longer found." in shown) is another
     assert ("closed (1)" in shown) is not another
     assert (": 1 closed." in shown) is not another
+
+
+_EARLIER = told.NOW - timedelta(days=9)
+_ORDERS: list[tuple[str, Any, Any, bool]] = [
+    ("in order", {"collected": _EARLIER}, {}, False),
+    ("read at one moment", {}, {}, False),
+    ("the wrong way round", {}, {"collected": _EARLIER}, True),
+    ("the wrong way round, in another zone", {"collected": told.NOW},
+     {"collected": (told.NOW - timedelta(hours=1)).astimezone(timezone(timedelta(hours=9)))}, True),
+    ("judged before the other was read", {}, {"collected": None, "judged": _EARLIER}, True),
+    ("judged in the other order alone", {}, {"judged": told.NOW - timedelta(hours=1)}, False),
+    ("no time of reading now", {}, {"collected": None}, False),
+    ("no time of reading before", {"collected": None}, {"collected": _EARLIER}, False),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("before", "now", "wrong"), [row[1:] for row in _ORDERS], ids=[row[0] for row in _ORDERS]
+)
+def test_what_is_gone_from_an_older_report_is_not_said_to_be_closed(
+    before: Any, now: Any, wrong: bool
+) -> None:
+    """Two files in the wrong order would turn all that opened into what closed."""
+    made = compare(told.report(told.finding(), **before), told.report(**now))
+    assert untold(made) is wrong
+    shown = text(made, "medium")
+    assert ("the second file is older than the first: " in shown) is wrong
+    assert (": 1 no longer found." in shown) is wrong
+    assert (": 1 closed." in shown) is not wrong
+
+
+def test_the_text_says_when_each_was_read_and_judged() -> None:
+    """In UTC, whatever the zone in which a report has it; and where a snapshot did not say, that."""
+    zone = timezone(timedelta(hours=-5))
+    shown = text(
+        compare(told.report(collected=None), told.report(judged=told.NOW.astimezone(zone))), "medium"
+    ).splitlines()
+    at = shown.index(f"target  {told.TARGET}")
+    assert shown[at + 1 : at + 3] == [
+        "before  read at a time that the snapshot does not say, judged at 2026-11-22 10:30 UTC",
+        "now     read at 2026-11-20 10:30 UTC, judged at 2026-11-22 10:30 UTC",
+    ]
 
 
 def test_reports_about_two_targets_are_not_compared() -> None:
@@ -146,6 +189,8 @@ def test_the_text_says_what_opened_first_and_what_each_was_before() -> None:
         "onlineEndpoints/fraud-score: 1 opened, 1 became worse, 1 became better, 1 closed, 1 as before.\n"
         "Verdict OPEN; 1 of what opened or became worse count (at or above medium, not accepted).\n"
         f"target  {told.TARGET}\n"
+        "before  read at 2026-11-20 10:30 UTC, judged at 2026-11-22 10:30 UTC\n"
+        "now     read at 2026-11-20 10:30 UTC, judged at 2026-11-22 10:30 UTC\n"
         "\nnot read before (1): what opened may have been open then\n  denyAssignments: 403\n"
         f"\nopened (1)\n  low       o  invoke           {does}\n"
         f"\nbecame worse (1)\n  critical  w  invoke           {does}  [was high, active]\n"

@@ -318,6 +318,29 @@ def test_an_owner_is_left_where_the_group_loses_its_role() -> None:
     assert owner == "az ad group owner remove --group chess --owner-object-id dave"
 
 
+def test_an_owner_who_is_left_is_closed_by_what_takes_the_role() -> None:
+    """The steps that together take it are told by their numbers; an owner with a step of its own is not, nor who stays."""
+    row: Row = {**EVERYTHING, "owners": {"analysts": ["dave"], "chess": ["frank"]}}
+    again: Row = {"to": "analysts", "role": "scorer", "at": "target", "id": "again", "type": "Group"}
+    for assigned, names in (
+        (row["assign"], ["contributor"]),
+        ([*row["assign"], again], ["again", "contributor"]),
+    ):
+        read = snapshot.read(waysworld.document({**row, "assign": assigned}))
+        found = judge(read).findings
+        steps = fixes.plan(read, found)
+        [dave] = [one.id for one in found if one.way == "group-owner" and one.principal.id == "dave"]
+        told = fixes.along(read, found, steps)
+        assert list(told) == [dave]
+        parsed = [parse(steps[number - 1].command) for number in told[dave]]
+        assert (
+            sorted(one.id.rpartition("/")[2] for one in parsed if isinstance(one, DeleteAssignment)) == names
+        )
+        assert len(parsed) == len(names)
+        left = judge(whatif.apply(read, [step.command for step in steps])).findings
+        assert dave not in {finding.id for finding in left}
+
+
 def test_each_command_names_what_it_is_for() -> None:
     """One command, all the findings that it ends."""
     found, steps = planned(EVERYTHING)

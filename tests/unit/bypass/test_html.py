@@ -13,10 +13,11 @@ import pytest
 from msgspec.structs import replace
 
 from shared.bypass.finding import Principal, Unread, Way
+from shared.bypass.lines import brief
 from shared.bypass.page import flows
 from shared.bypass.page.document import MOST, page
 from shared.bypass.page.drawing import fit
-from shared.bypass.report import Acceptance, Allowance
+from shared.bypass.report import Acceptance, Allowance, BypassReport
 from shared.bypass.visible import visible
 from shared.bypass.wording import WAYS
 from tests.unit.bypass import told
@@ -119,7 +120,7 @@ def test_the_page_tells_what_the_report_holds() -> None:
     """Verdict, counts, what was not read, each finding with its chain, and the file of accepted findings."""
     said = checked(page(told.SAMPLE, "medium")).text()
     for part in (
-        "OPEN: 4 ways around the gate to onlineEndpoints/fraud-score; not everything could be read",
+        "OPEN: 4 findings, by 3 ways, of 2 principals, around the gate to onlineEndpoints/fraud-score; not everything",
         "1 critical, 2 high, 1 medium, 1 low; 1 accepted; 3 at or above medium and not accepted",
         "Not read (1): nothing is proven closed",
         "deny assignments: 403 AuthorizationFailed",
@@ -160,7 +161,7 @@ def test_every_way_is_in_both_pictures(way: Any) -> None:
     made = checked(page(told.report(told.finding(way=way)), "low"))
     drawn = [data for tag, data in made.texts if tag == "text"]
     assert drawn.count(WAYS[way].title) == 2
-    assert drawn.count('"All Staff"') == 2
+    assert drawn.count('"Alice Ng"' if way == "group-owner" else '"All Staff"') == 2
     assert WAYS[way].meaning in made.text()
 
 
@@ -173,6 +174,57 @@ def test_the_picture_of_nothing_found_shows_the_gate_alone() -> None:
     assert "No way was found" not in unproven
     assert unproven.count("Not everything was read") == 2
     assert unproven.count("No gate is named") == 2
+
+
+def caption(report: BypassReport) -> str:
+    return "".join(data for tag, data in checked(page(report, "low")).texts if tag == "figcaption")
+
+
+@pytest.mark.parametrize(
+    ("changes", "signs"),
+    [
+        ({}, ()),
+        ({"state": "latent"}, ("Dashed: not open yet.",)),
+        ({"accepted": told.ACCEPTED}, ("Faint lines: accepted.",)),
+        ({"state": "latent", "accepted": told.ACCEPTED}, ("Dashed: not open yet.", "Faint lines: accepted.")),
+    ],
+    ids=["open", "not yet open", "accepted", "both"],
+)
+def test_the_caption_explains_the_signs_that_are_there(changes: Any, signs: tuple[str, ...]) -> None:
+    """And no others; it is one for the wide and the narrow picture, so it names no place in them."""
+    said = caption(told.report(told.finding(**changes)))
+    assert said.partition("Colours tell the worst severity.")[2].strip() == " ".join(signs)
+    assert "left" not in said
+
+
+def test_a_picture_of_nothing_has_no_caption() -> None:
+    """No sign is in it."""
+    assert caption(told.report()) == ""
+
+
+@pytest.mark.parametrize(
+    "limit",
+    [
+        "Keys and tokens that somebody copied",
+        "Copies of the model",
+        "deployed code and policy",
+        "pipelines",
+        "Entra roles",
+        "Global Administrator",
+        "Azure Lighthouse",
+    ],
+)
+def test_the_page_says_what_no_report_can_prove(limit: str) -> None:
+    """As the documentation does, closed or not."""
+    assert limit in checked(page(told.report(), "low")).text().partition("What this cannot prove")[2]
+
+
+def test_what_is_too_long_for_the_line_stands_in_the_body() -> None:
+    """Everything that somebody may do is on the page, and nothing is cut within a word."""
+    detail = "May " + "; ".join(f"change thing {at} of the gate" for at in range(90)) + "."
+    shown = page(told.report(told.finding(detail=detail)), "low")
+    assert f"<dt>What</dt><dd><bdi>{detail}</bdi></dd>" in shown
+    assert f"<bdi>{brief(detail, 400)}</bdi>" in shown
 
 
 def test_what_would_be_is_not_taken_for_what_is() -> None:
@@ -227,7 +279,7 @@ def test_fifty_thousand_findings_make_a_page_that_a_browser_can_show() -> None:
 
 
 def test_the_picture_gathers_by_who_holds_the_role() -> None:
-    """Members of one group are one source, however many; what is about the resource is anybody's."""
+    """Members of one group are one source, however many; keys are whoever's holds one, and the network is anybody's."""
     bob = Principal(id="b", type="user", display_name="Bob")
     gathered = flows.gather(
         told.report(
@@ -235,18 +287,38 @@ def test_the_picture_gathers_by_who_holds_the_role() -> None:
             told.finding("2", principal=bob),
             told.finding("3", principal=bob, way="keys", state="latent", severity="low", via=()),
             told.finding("4", principal=told.ITSELF, way="auth-mode", severity="critical", via=()),
+            told.finding("5", principal=told.ITSELF, way="network", severity="low", via=()),
         )
     )
     assert [(source.label, source.kind, source.reach) for source in gathered.sources] == [
-        ("Anybody who can reach it", "resource", 1),
+        ("Whoever holds a key or token", "resource", 1),
         ('"All Staff"', "group", 2),
+        ("Anybody who can reach it", "resource", 1),
         ('"Bob"', "user", 1),
     ]
     assert [(lane.way, lane.severity, lane.reach, lane.open) for lane in gathered.lanes] == [
         ("invoke", "high", 2, True),
         ("keys", "low", 1, False),
         ("auth-mode", "critical", 0, True),
+        ("network", "low", 0, True),
     ]
+
+
+def test_an_owner_is_not_drawn_as_one_of_the_group() -> None:
+    """They stand for themselves; the page says what they own, and which group that is in."""
+    bob = Principal(id="b", type="user", display_name="Bob")
+    report = told.report(told.finding("1"), told.finding("2", principal=bob, way="group-owner"))
+    assert [(source.label, source.kind, source.reach) for source in flows.gather(report).sources] == [
+        ('"All Staff"', "group", 1),
+        ('"Bob"', "user", 1),
+    ]
+    said = checked(page(report, "low")).text()
+    for part in (
+        'Adds members to a group: "Bob" as owner of "Fraud Team"',
+        f'owns "Fraud Team" group {told.TEAM}',
+        f'which is in "All Staff" group {told.STAFF}',
+    ):
+        assert part in said
 
 
 def test_sources_that_the_picture_has_no_room_for_are_one() -> None:

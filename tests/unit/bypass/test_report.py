@@ -19,6 +19,7 @@ from shared.bypass.report import (
     allowed,
     counting,
     from_json,
+    principals,
     publish,
     to_json,
     unproven,
@@ -192,6 +193,13 @@ def test_only_an_allowance_in_use_accepts_its_finding(status: Any, accepted: boo
 def test_a_finding_counts_from_its_severity_on_unless_it_is_accepted(fail_on: Any, count: int) -> None:
     """Accepted findings never count, others at and above the severity asked for."""
     assert counting(told.SAMPLE.findings, fail_on) == count
+
+
+def test_principals_are_counted_once_and_things_never() -> None:
+    """The resource itself is nobody, and neither is a credential that stands for the gate."""
+    credential = Principal(id="/x/federatedIdentityCredentials/y", type="federatedCredential")
+    assert principals(told.SAMPLE.findings) == 2
+    assert principals([told.finding(principal=credential)]) == 0
 
 
 @pytest.mark.parametrize(

@@ -185,6 +185,12 @@ def test_an_accepted_finding_stays_and_is_suppressed() -> None:
     )
 
 
+def test_an_owner_is_told_as_one() -> None:
+    """Not as a member of the group."""
+    (result,) = run(told.report(told.finding(way="group-owner", severity="medium"))).results
+    assert ' as owner of "Fraud Team" > "All Staff": ' in result.message.text
+
+
 def test_what_was_not_read_is_a_result_and_the_run_no_success() -> None:
     """Nobody takes an analysis for complete that was not; a message says what was missing."""
     made = run(told.report(unread=(Unread(what="denyAssignments", why="403"),), verdict="not-proven"))

@@ -10,13 +10,13 @@ import pytest
 from msgspec.structs import replace
 
 from shared.bypass.finding import Principal, Unread
-from shared.bypass.lines import MOST
+from shared.bypass.lines import MOST, brief
 from shared.bypass.report import Allowance
 from shared.bypass.text import explain, headline, text
 from tests.unit.bypass import told, world
 
 GOLDEN = f"""\
-OPEN: 4 ways around the gate to onlineEndpoints/fraud-score; not everything could be read, so there may be more.
+OPEN: 4 findings, by 3 ways, of 2 principals, around the gate to onlineEndpoints/fraud-score; not everything could be read, so there may be more.
 1 critical, 2 high, 1 medium, 1 low; 1 accepted; 3 at or above medium and not accepted
 
 not read (1): nothing is proven closed
@@ -44,6 +44,7 @@ low (1)
   l1  network          the resource itself: Answers the public internet.
 
 --explain ID tells the chain of one finding, --fixes the commands that close them.
+What no report proves, such as that nobody copied a key before, stands in docs/bypass.md.
 """
 
 EXPLAINED = f"""\
@@ -70,6 +71,46 @@ def test_the_whole_text_says_the_verdict_first_then_what_was_not_read_then_the_w
 def test_one_finding_is_explained_with_every_link_of_its_chain() -> None:
     """Golden: the principal, each group up to the one that holds the role, the role, scope, action and assignment."""
     assert explain(told.SAMPLE, told.SAMPLE.findings[1]) == EXPLAINED
+
+
+_OWNER = told.finding("o1", way="group-owner", severity="medium")
+
+
+def test_who_owns_a_group_is_not_told_as_a_member_of_it() -> None:
+    """The first group is owned; only from there on one is in the next."""
+    shown = explain(told.report(_OWNER), _OWNER)
+    assert f'        owns "Fraud Team" (group {told.TEAM})\n' in shown
+    assert f'        which is in "All Staff" (group {told.STAFF})\n' in shown
+    assert '001) as owner of "Fraud Team" > "All Staff": May' in text(told.report(_OWNER), "low")
+    assert ' in "' not in explain(told.report(), replace(_OWNER, via=(told.TEAM,)))
+
+
+def test_a_line_ends_with_a_whole_sentence_and_the_explanation_has_all() -> None:
+    """Nothing is cut within a word; and whoever asks for one finding is told everything that it lets them do."""
+    first = (
+        "May " + "; ".join(f"change part {at} of the gate" for at in range(6)) + "; and 90 more of the kind."
+    )
+    rest = "The 90 more: " + "; ".join(f"change thing {at} of the gate" for at in range(90)) + "."
+    one = told.finding(detail=f"{first} {rest}")
+    assert f": {first} …\n" in text(told.report(one), "low")
+    assert f"what    {first} {rest}\n" in explain(told.report(one), one)
+
+
+@pytest.mark.parametrize(
+    ("sentences", "shown"),
+    [
+        ("May score.", "May score."),
+        ("May do this. And then more of it.", "May do this. …"),
+        ("May do this and that and so on.", "May do this and that …"),
+        ("May. Then do this and that too.", "May. Then do this …"),
+        ("x" * 21, "x" * 20 + "…"),
+        ("\x1b[2J and so on and so on", "\\x1b[2J and so on and …"),
+    ],
+    ids=["short", "a sentence", "words", "too little of it", "one word", "hostile"],
+)
+def test_sentences_are_cut_between_words(sentences: str, shown: str) -> None:
+    """After a sentence, where that leaves more than half of the room."""
+    assert brief(sentences, 20) == shown
 
 
 def test_a_finding_that_is_accepted_says_by_whom_why_and_until_when() -> None:
@@ -123,11 +164,22 @@ _VERDICTS: list[tuple[str, str, tuple[Any, ...], bool, str]] = [
         *("low alone, not all read", "not-proven", _LOW, True),
         f"NOT PROVEN: no way {_AROUND} was found, besides what is of low severity, but not everything could be read.",
     ),
-    ("one way", "open", _TWO[:1], False, f"OPEN: 1 way {_AROUND}."),
-    ("two ways and low", "open", (*_TWO, *_LOW), False, f"OPEN: 2 ways {_AROUND}."),
+    ("one finding", "open", _TWO[:1], False, f"OPEN: 1 finding, by 1 way, of 1 principal, {_AROUND}."),
+    (
+        *("one about nobody", "open", (told.SAMPLE.findings[0],), False),
+        f"OPEN: 1 finding, by 1 way, {_AROUND}.",
+    ),
+    (
+        *("several by fewer ways of fewer, and low", "open", (*told.SAMPLE.findings[:4], *_TWO[:1]), False),
+        f"OPEN: 5 findings, by 3 ways, of 2 principals, {_AROUND}.",
+    ),
+    (
+        *("two and low", "open", (*_TWO, *_LOW), False),
+        f"OPEN: 2 findings, by 1 way, of 1 principal, {_AROUND}.",
+    ),
     (
         *("a way, not all read", "open", _TWO[:1], True),
-        f"OPEN: 1 way {_AROUND}; not everything could be read, so there may be more.",
+        f"OPEN: 1 finding, by 1 way, of 1 principal, {_AROUND}; not everything could be read, so there may be more.",
     ),
     (
         *("closed by its verdict, and yet not all read", "closed", (), True),
@@ -152,7 +204,10 @@ def test_the_verdict_is_one_sentence(verdict: Any, findings: Any, unread: bool, 
 def test_without_a_gate_the_verdict_is_about_any_gate() -> None:
     """Somebody who has only an endpoint and the question gets an answer too."""
     made = told.report(*_TWO, gate=None)
-    assert headline(made) == "OPEN: 2 ways around any gate to onlineEndpoints/fraud-score."
+    assert (
+        headline(made)
+        == "OPEN: 2 findings, by 1 way, of 1 principal, around any gate to onlineEndpoints/fraud-score."
+    )
     assert "\ngate    none is named\n" in text(made, "medium")
 
 

@@ -431,10 +431,14 @@ def test_a_gate_in_a_slot_is_taken_by_its_site_and_by_the_slot(action: str, at: 
 
 
 def test_an_owner_of_all_takes_the_gate_too() -> None:
-    """One finding, whatever the number of actions; its sentence tells some of them."""
+    """One finding, whatever the number of actions; it tells some of them first, and all of them at its end."""
     found = waysworld.report(
         {"gate": "gate", "assign": [{"to": "alice", "role": OWNER, "at": "subscription"}]}
     )
     [finding] = [finding for finding in waysworld.about(found, "alice") if finding.way == "take-gate"]
     assert len(finding.grants) == 1
-    assert "more of the kind" in finding.detail
+    first, _, rest = finding.detail.partition(" more of the kind. ")
+    number = int(first.rpartition("; and ")[2])
+    assert number > 20
+    more = rest.partition(f"The {number} more: ")[2]
+    assert len(more.split("; ")) == number

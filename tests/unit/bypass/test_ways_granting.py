@@ -170,6 +170,15 @@ def test_the_owner_of_an_empty_group_can_fill_it() -> None:
     assert found.verdict == "open"
 
 
+def test_an_owner_is_told_what_the_group_gives_and_nothing_that_others_have() -> None:
+    """A Contributor beside the group does not make its members able to do more."""
+    row = {**ANALYSTS, "owners": {"analysts": ["bob"]}}
+    row["roles"] = {**ANALYSTS["roles"], "all": {"actions": ["*"]}}
+    row["assign"] = [*ANALYSTS["assign"], {"to": "alice", "role": "all", "at": "group"}]
+    [finding] = waysworld.about(waysworld.report(row), "bob")
+    assert finding.detail == 'May add members to "Analysts". A member may score with a token of its own.'
+
+
 def test_the_owner_of_a_group_within_a_group_is_as_able() -> None:
     """The chain goes up to the group that holds the role."""
     nested = {"analysts": ["risk"], "risk": ["desk"], "desk": []}

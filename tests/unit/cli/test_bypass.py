@@ -13,6 +13,8 @@ from typing import Any
 
 import pytest
 
+from shared.bypass import azure
+from shared.cli import bypasscollect
 from shared.cli.bypassoptions import Misused, Untold
 from shared.cli.main import COMMANDS, main
 from tests.unit.bypass import world
@@ -106,6 +108,12 @@ _WRONG: list[tuple[str, ...]] = [
     ("--from", "x", "--html", "-", "--sarif"),
     ("--from", "x", "--html", "-", "--fixes"),
     ("--from", "x", "--html", "-", "--explain", "f"),
+    ("--from", "x", "--html", "x"),
+    ("--from", "x", "--html", "./y/../x"),
+    ("--from", "x", "--allow", "y", "--html", "y"),
+    ("TARGET", "--allow", "x", "--save", "x"),
+    ("TARGET", "--allow", "x", "--html", "x"),
+    ("TARGET", "--save", "x", "--html", "./x"),
     ("--from", "x", "--what-if", "--sarif"),
     ("--from", "x", "--what-if", "--fixes"),
     ("--from", "x", "--emergency-group", GROUP),
@@ -162,6 +170,25 @@ def test_a_file_that_cannot_be_read_is_2(command: Command, option: str) -> None:
     assert "cannot read nowhere" in said.err
 
 
+@pytest.mark.parametrize("content", ["{", "{}", json.dumps(CLOSED | {"target": {"id": world.WORKSPACE}})])
+def test_what_is_wrong_with_a_file_is_said_with_its_name(command: Command, content: str) -> None:
+    """Who judges many of them must know which one it is; of two that are compared, too."""
+    good, bad = command.file("good.json", CLOSED), command.file("bad.json", content)
+    for argv in (("--from", bad), ("--compare", good, bad), ("--compare", bad, good)):
+        said = command(*argv)
+        assert (said.code, said.out) == (2, "")
+        assert said.err.startswith(f"groupgate bypass: {bad}: ")
+
+
+def test_a_broken_report_is_named(command: Command) -> None:
+    """The same for what --json printed."""
+    good = command.file("good.json", CLOSED)
+    bad = command.file("bad.json", {"version": 1, "verdict": "closed", "findings": []})
+    said = command("--compare", good, bad)
+    assert said.code == 2
+    assert said.err.startswith(f"groupgate bypass: {bad}: ")
+
+
 def test_a_crash_is_2_and_tells_all(command: Command) -> None:
     """Python exits with 1 after an exception, which would say that ways were found."""
     command.answer = ZeroDivisionError("division of the house")
@@ -185,12 +212,30 @@ def test_what_cannot_be_collected_is_told_on_stderr(command: Command, fault: Exc
     assert "\x1b" not in said.err
 
 
+def test_a_target_that_is_not_there_is_2_and_nothing_is_saved(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who misspelt it gets no verdict and no fixes, and is told what to check."""
+
+    def collect(*_: object, **__: object) -> Document:
+        raise azure.NoTarget("Azure has no such endpoint: check the id")
+
+    monkeypatch.setattr(azure, "collect", collect)
+    monkeypatch.setattr(bypasscollect, "signed_in", lambda: None)
+    saved = tmp_path / "saved.json"
+    assert main(["bypass", world.ENDPOINT, "--save", str(saved), "--fixes"]) == 2
+    said = capsys.readouterr()
+    assert (said.out, said.err) == ("", "groupgate bypass: Azure has no such endpoint: check the id\n")
+    assert not saved.exists()
+
+
 def test_what_is_collected_is_judged_and_kept(command: Command) -> None:
     """--save writes the snapshot, for its owner alone, and judging it again says the same."""
     saved = command.folder / "saved.json"
     first = command(world.ENDPOINT, "--gate", "gate", "--save", str(saved))
     again = command("--from", str(saved))
     assert (first.code, first.out) == (again.code, again.out)
+    assert first.err == f"groupgate bypass: the snapshot is in {saved}\n"
     assert json.loads(saved.read_text("utf-8")) == OPEN
     assert stat.S_IMODE(saved.stat().st_mode) == 0o600
     (asked,) = command.collected

@@ -23,6 +23,7 @@ def command(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> Command:
     return Command(tmp_path, capsys)
 
 
+EARLIER, LATER = {"collectedAt": "2026-11-20T08:00:00Z"}, {"collectedAt": "2026-11-21T08:00:00Z"}
 _COMPARED: list[tuple[str, Document, Document, tuple[str, ...], int]] = [
     ("nothing and nothing", CLOSED, CLOSED, (), 0),
     ("the same way", OPEN, OPEN, (), 0),
@@ -39,6 +40,10 @@ _COMPARED: list[tuple[str, Document, Document, tuple[str, ...], int]] = [
     ("not all was read before", CLOSED | {"unread": UNREAD}, CLOSED, (), 0),
     ("it closed, with another gate", OPEN, CLOSED | {"gate": {"principalId": "alice"}}, (), 2),
     ("another gate, and it opened", CLOSED | {"gate": {"principalId": "gate"}}, OPEN, (), 1),
+    ("it closed, by the older one", OPEN | LATER, CLOSED | EARLIER, (), 2),
+    ("the same, in the wrong order", OPEN | LATER, OPEN | EARLIER, (), 2),
+    ("it opened, in the wrong order", CLOSED | LATER, OPEN | EARLIER, (), 1),
+    ("it closed, in order", OPEN | EARLIER, CLOSED | LATER, (), 0),
     ("a broken one", CLOSED, {}, (), 2),
     ("another target", CLOSED, CLOSED | {"target": {
         "id": f"{world.ENDPOINT}-2", "properties": {"authMode": "AADToken", "publicNetworkAccess": "Disabled"}}}, (), 2),

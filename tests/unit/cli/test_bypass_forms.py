@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.unit.cli.bypassing import ALICE, CLOSED, GROUP, OPEN, OWNER, UNREAD, Command, snapshot
+from tests.unit.cli.bypassing import ALICE, CLOSED, GROUP, OPEN, OWNER, UNREAD, Command, Document, snapshot
 
 
 @pytest.fixture
@@ -26,6 +26,31 @@ def test_the_page_is_written_beside_what_is_printed(command: Command) -> None:
     assert path.read_text("utf-8").startswith("<!doctype html>")
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert command("--from", command.file("s.json", OPEN), "--html", "-").out == path.read_text("utf-8")
+
+
+@pytest.mark.parametrize("option", ["--from", "--allow"])
+def test_the_page_is_not_written_over_what_it_is_made_of(command: Command, option: str) -> None:
+    """A snapshot and an acceptance are evidence: by another name for one, a link to it or from it, neither."""
+    given = {"--from": command.file("s.json", OPEN), "--allow": command.allow(OPEN, "2026-12-31")}
+    path = Path(given[option])
+    before = path.read_bytes()
+    link, hard = command.folder / "link.html", command.folder / "hard.html"
+    link.symlink_to(path)
+    hard.hardlink_to(path)
+    for name in (path, link, hard, command.folder / "nowhere" / ".." / path.name):
+        said = command(*(word for pair in given.items() for word in pair), "--html", str(name))
+        assert (said.code, said.out) == (3, "")
+        assert said.err == f"groupgate bypass: {option} and --html name one file\n"
+    assert path.read_bytes() == before
+
+
+def test_a_page_that_others_may_read_is_replaced(command: Command) -> None:
+    """By one that its owner alone may read."""
+    path = Path(command.file("page.html", "old"))
+    path.chmod(0o644)
+    command("--from", command.file("s.json", OPEN), "--html", str(path))
+    assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert path.read_text("utf-8").startswith("<!doctype html>")
 
 
 def test_json_and_sarif_are_what_they_are_elsewhere(command: Command) -> None:
@@ -101,7 +126,7 @@ def test_what_is_accepted_is_not_fixed(command: Command) -> None:
     """Somebody answers for it staying open."""
     allow = command.allow(OPEN, "2026-12-31")
     said = command("--from", command.file("s.json", OPEN), "--allow", allow, "--fixes")
-    assert said.out.startswith("# 0 commands for 0 findings about")
+    assert said.out.startswith("# Nothing to close about onlineEndpoints/fraud-score: no finding counts.\n")
     assert command("--from", command.file("s.json", OPEN), "--allow", allow, "--what-if").code == 0
 
 
@@ -120,6 +145,35 @@ def test_the_least_role_and_the_seal_are_printed_with_the_fixes(command: Command
             in said
         )
         assert "denyAssignments" not in said
+
+
+@pytest.mark.parametrize(
+    ("document", "rest"),
+    [(CLOSED, "."), (CLOSED | {"unread": UNREAD}, ", but not everything could be read.")],
+    ids=["all read", "not all read"],
+)
+def test_where_nothing_counts_there_is_nothing_to_close(
+    command: Command, document: Document, rest: str
+) -> None:
+    """No order, for there are no commands."""
+    said = command("--from", command.file("s.json", document), "--fixes").out
+    assert said.startswith(
+        f"# Nothing to close about onlineEndpoints/fraud-score: no finding counts{rest}\n\n"
+    )
+    assert "0 commands" not in said
+
+
+def test_the_seal_says_who_of_its_group_goes_on_as_before(command: Command) -> None:
+    """Alice reaches the model today, and nobody in the group is sealed out, though she is accepted."""
+    document = snapshot(ALICE, gate={"principalId": "gate"})
+    document["directory"] = document["directory"] | {"groupMembers": {GROUP: ["alice", "bob"]}}
+    source = command.file("s.json", document)
+    caution = "# caution: 1 member of this group reaches the model today and stays outside the seal.\n"
+    for allow in ((), ("--allow", command.allow(document, "2026-12-31"))):
+        assert caution in command("--from", source, "--fixes", "--emergency-group", GROUP, *allow).out
+    document["directory"]["groupMembers"] = {GROUP: ["bob"]}
+    source = command.file("s.json", document)
+    assert "outside the seal" not in command("--from", source, "--fixes", "--emergency-group", GROUP).out
 
 
 def test_what_if_of_what_is_closed_is_closed(command: Command) -> None:
