@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from shared.bypass.compare import Change, Comparison, backwards, opening, regated, untold
 from shared.bypass.finding import Severity
 from shared.bypass.lines import Names, bounded, gated, line, place, unread_lines
 from shared.bypass.report import ReportedFinding
 from shared.bypass.visible import bare
-from shared.bypass.wording import VERDICT
+from shared.bypass.wording import VERDICT, times
 
 
 def text(comparison: Comparison, fail_on: Severity) -> str:
@@ -40,8 +39,8 @@ def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
         )
     )
     yield f"target  {bare(comparison.target, 1000)}"
-    yield f"before  {_times(comparison.collected_before, comparison.judged_before)}"
-    yield f"now     {_times(comparison.collected, comparison.judged)}"
+    yield f"before  {times(comparison.collected_before, comparison.judged_before)}"
+    yield f"now     {times(comparison.collected, comparison.judged)}"
     if backwards(comparison):
         yield ""
         yield "the second file is older than the first: what is gone may have come since, and nothing is proven closed"
@@ -62,15 +61,6 @@ def _lines(comparison: Comparison, fail_on: Severity) -> Iterator[str]:
     yield from _changes("became worse", comparison.worsened, comparison.target, names)
     yield from _changes("became better", comparison.eased, comparison.target, names)
     yield from _findings(closed, comparison.closed, comparison.target, names)
-
-
-def _times(collected: datetime | None, judged: datetime) -> str:
-    read = "at a time that the snapshot does not say" if collected is None else _at(collected)
-    return f"read {read}, judged {_at(judged)}"
-
-
-def _at(moment: datetime) -> str:
-    return f"at {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
 
 
 def _findings(title: str, findings: Sequence[ReportedFinding], target: str, names: Names) -> Iterator[str]:

@@ -14,9 +14,9 @@ from urllib.parse import quote
 from shared.bypass.finding import Severity, Unread, Way
 from shared.bypass.lines import bounds, brief, chained, who
 from shared.bypass.report import BypassReport, ReportedFinding, unproven
-from shared.bypass.text import headline, times
+from shared.bypass.text import headline
 from shared.bypass.visible import visible
-from shared.bypass.wording import STATE, WAYS, severity_rank
+from shared.bypass.wording import STATE, WAYS, severity_rank, times
 
 MOST: Final = 5_000
 _SCHEMA: Final = "https://docs.oasis-open.org/sarif/sarif/v2.1.0/os/schemas/sarif-schema-2.1.0.json"
@@ -68,7 +68,7 @@ def sarif(report: BypassReport) -> Json:
         "properties": {
             "verdict": report.verdict,
             "target": visible(report.target, 1000),
-            "times": times(report),
+            "times": times(report.collected, report.judged),
         },
     }
     return {"$schema": _SCHEMA, "version": "2.1.0", "runs": [run]}

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from datetime import UTC, datetime
 
 from shared.bypass.finding import Severity
 from shared.bypass.lines import (
@@ -23,7 +22,7 @@ from shared.bypass.lines import (
 )
 from shared.bypass.report import Allowance, BypassReport, ReportedFinding, counting, principals, unproven
 from shared.bypass.visible import bare, quoted, visible
-from shared.bypass.wording import SEVERITIES, STATE, VERDICT, WAYS, counted
+from shared.bypass.wording import SEVERITIES, STATE, VERDICT, WAYS, counted, times
 
 _STATUS = {
     "expired": "has expired, and the finding counts again",
@@ -72,16 +71,6 @@ def numbers(report: BypassReport, fail_on: Severity) -> str:
     return f"{each}; {accepted:,} accepted; {count:,} at or above {fail_on} and not accepted"
 
 
-def times(report: BypassReport) -> str:
-    """Return when the snapshot was read, by its own word, and when it was judged: an old one may be judged today."""
-    read = "at a time that the snapshot does not say" if report.collected is None else _at(report.collected)
-    return f"read {read}, judged {_at(report.judged)}"
-
-
-def _at(moment: datetime) -> str:
-    return f"at {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"
-
-
 def explain(report: BypassReport, finding: ReportedFinding) -> str:
     """Return one finding with its whole chain, for people."""
     return "\n".join(_explanation(report, finding)) + "\n"
@@ -99,7 +88,7 @@ def _report(report: BypassReport, fail_on: Severity) -> Iterator[str]:
     yield ""
     yield f"target  {bare(report.target, 1000)}"
     yield f"gate    {gated(report.gate)}"
-    yield f"when    {times(report)}"
+    yield f"when    {times(report.collected, report.judged)}"
     yield from _allowances(report.allowances)
     for severity in SEVERITIES:
         found = [finding for finding in report.findings if finding.severity == severity]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from types import MappingProxyType
 from typing import Final, get_args
 
@@ -101,3 +102,13 @@ def state_rank(state: State) -> int:
 def counted(number: int, one: str, many: str | None = None) -> str:
     """Return `number` and its noun, such as `1 way` and `3,000 ways`."""
     return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def times(collected: datetime | None, judged: datetime) -> str:
+    """Return when a snapshot was read, by its own word, and when it was judged: an old one may be judged today."""
+    read = "at a time that the snapshot does not say" if collected is None else _at(collected)
+    return f"read {read}, judged {_at(judged)}"
+
+
+def _at(moment: datetime) -> str:
+    return f"at {moment.astimezone(UTC):%Y-%m-%d %H:%M} UTC"

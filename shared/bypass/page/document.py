@@ -16,8 +16,8 @@ from shared.bypass.page.finding import details
 from shared.bypass.page.flows import Flow, Flows, Lane, gather
 from shared.bypass.page.markup import Child, Element, append, element, foreign, render
 from shared.bypass.report import Allowance, BypassReport, Gate, unproven
-from shared.bypass.text import headline, numbers, times
-from shared.bypass.wording import SEVERITIES
+from shared.bypass.text import headline, numbers
+from shared.bypass.wording import SEVERITIES, times
 
 MOST: Final = 100
 """Findings of one severity that the page tells: more of them nobody reads, and a browser struggles."""
@@ -84,7 +84,7 @@ def _verdict(report: BypassReport, fail_on: Severity) -> Element:
             "dl",
             *_fact("Target", foreign(report.target, 1000, class_="id")),
             *_fact("Gate", *_named(report.gate)),
-            *_fact("When", times(report)),
+            *_fact("When", times(report.collected, report.judged)),
         ),
         _tiles(report) if report.findings else None,
         class_=f"card verdict {report.verdict}",

@@ -78,17 +78,27 @@ def lifting(case: Case, asker: Asker, worth: Iterable[Step]) -> Iterator[Step]:
     able = {one: {who for step in found for who in step.answer.able} for one, found in steps.items()}
     held = {one: {who for step in found for who in step.answer.held} for one, found in steps.items()}
     opening: dict[str, set[str]] = {identity: set() for identity in steps}
-    # Who comes to be one of those that hold it, as an owner of a group may, holds then what these hold.
+    # Who comes to be one of those that hold it, as an owner of a group may, takes the others as those or by another way.
     later: dict[str, set[str]] = {identity: set() for identity in steps}
+    open_to = {one for one in steps if able[one] or any(_joinable(case.snapshot, who) for who in held[one])}
     for denied_by in sets:
         for identity in denied_by:
             opening[identity] |= set.intersection(*(able[one] for one in denied_by))
-            later[identity] |= set.intersection(*(held[one] for one in denied_by))
+            closed = [held[one] for one in denied_by if one not in open_to]
+            later[identity] |= held[identity].intersection(*closed)
     for identity, found in steps.items():
         for step in found:
             people = {who: grant for who, grant in step.answer.able.items() if who in opening[identity]}
             holders = {who: grants for who, grants in step.answer.held.items() if who in later[identity]}
             yield Step(step.reach, msgspec.structs.replace(step.answer, able=people, held=holders))
+
+
+def _joinable(snapshot: Snapshot, holder: str) -> bool:
+    """Say whether somebody owns the group `holder`, or one within it."""
+    directory = snapshot.directory
+    return directory.is_group(holder) and any(
+        directory.owners.get(nested.group) for nested in directory.nested(holder)
+    )
 
 
 def _lifting(asker: Asker, deny: DenyAssignment) -> list[Step]:

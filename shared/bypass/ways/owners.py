@@ -80,8 +80,8 @@ class Owners:
         bundle = self._bundle(mine)
         through = _NONE.union(*(self._groups.get(group, _NONE) for group in groups)) & bundle.holders
         useful = [group for group in groups if self._groups.get(group, _NONE) & through]
-        if any(lifted):
-            # Within a group that is excluded nothing keeps the owner from what it holds by itself.
+        if any(lifted) and owner != self._snapshot.gate.principal:
+            # Within a group that is excluded nothing keeps the owner from what it holds by itself; the gate is to have it.
             through |= self._holders.of(owner) & self._bundle(tuple(lifted)).holders
             excluded = _NONE.union(*self._excluded.values()) if through else _NONE
             useful = [group for group in groups if group in useful or group in excluded]

@@ -366,6 +366,46 @@ def test_the_owner_of_an_excluded_group_escapes_the_seal() -> None:
     assert waysworld.told(waysworld.report({**row, "deny": [EMERGENCY, SEAL]})) == {}
 
 
+def test_the_gate_that_owns_an_excluded_group_is_no_way_around_itself() -> None:
+    """The gate was forgotten among the exclusions, and may put itself back: it calls then, as it is meant to."""
+    row = {
+        **SCORER,
+        "groups": {"emergency": []},
+        "assign": [{"to": "gate", "role": "scorer", "at": "target"}],
+        "deny": [{**SEAL, "except": ["emergency"]}],
+        "owners": {"emergency": ["gate"]},
+    }
+    assert waysworld.told(waysworld.report(row)) == {}
+
+
+@pytest.mark.parametrize(
+    ("others", "told"),
+    [
+        ([], []),
+        ([{"to": "dave", "role": "lifter", "at": "subscription"}], ["group-owner medium active"]),
+        ([{"to": "erin", "role": "lifter", "at": "subscription"}], ["group-owner medium active"]),
+        ([{"to": "nobodys", "role": "lifter", "at": "subscription"}], []),
+    ],
+    ids=["nobody", "the same owner", "somebody else", "a group that nobody owns"],
+)
+def test_the_owner_of_a_group_that_lifts_one_of_two_seals_needs_who_lifts_the_other(
+    others: list[Row], told: list[str]
+) -> None:
+    """E08: one seal keeps bob out as well as two do; the wider one is lifted at the subscription alone."""
+    found = waysworld.report(
+        {
+            **SCORER,
+            "groups": {"lifters": [], "nobodys": []},
+            "owners": {"lifters": ["dave"], "nobodys": []},
+            "assign": [BOB, {"to": "lifters", "role": "lifter", "at": "group"}, *others],
+            "deny": [SEAL, {**SEAL, "at": "subscription"}],
+        }
+    )
+    assert [
+        words for words in waysworld.told(found).get("dave", []) if words.startswith("group-owner")
+    ] == told
+
+
 def test_the_owner_of_a_group_that_the_seal_keeps_out_gains_nothing() -> None:
     """A member of Analysts is denied like everybody else."""
     row = {**ANALYSTS, "owners": {"analysts": ["bob"]}, "deny": [{**SEAL, "except": ["dave"]}]}
